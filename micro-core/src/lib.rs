@@ -1,0 +1,19 @@
+#![doc = include_str!("../README.md")]
+
+pub mod broker;
+pub mod codec;
+mod error;
+mod forward;
+pub mod header;
+pub mod registry;
+pub mod transport;
+pub mod wire;
+
+pub use async_trait::async_trait;
+pub use bytes::Bytes;
+
+pub use self::broker::Broker;
+pub use self::error::{Error, ErrorKind, RequestState, Result};
+pub use self::header::Header;
+pub use self::registry::Registry;
+pub use self::transport::Transport;
