@@ -1,0 +1,427 @@
+//! What is going on with one peer: calls that wait, requests that are open, packets to go.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::envelope;
+use super::gomicro::{self, Outgoing, Reply, Request};
+use crate::header::keys::CONTENT_TYPE;
+use crate::{Error, ErrorKind, Header, RequestState, Result};
+
+/// A state machine for one peer: packets in give [`Event`]s, packets out are pulled.
+///
+/// It does no I/O, has no clock and starts nothing. A session that dialled makes calls
+/// ([`client`](Self::client)), one that was accepted answers them ([`server`](Self::server)).
+/// `next_packet`, the sending and `taken` belong under one lock, so that "the last n packets"
+/// names the right calls.
+#[derive(Debug)]
+pub struct Session {
+    role: Role,
+    limits: Limits,
+    /// Names calls and requests; never used again on this session.
+    next: u64,
+    /// How many packets the peer took.
+    taken: u64,
+    queue: VecDeque<Queued>,
+    queued_bytes: usize,
+    counts: Counts,
+}
+
+/// Names a call within its session; never used again there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CallId(u64);
+
+/// Names a request within its session; never used again there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RequestId(u64);
+
+/// What a session tells its runtime.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// Somebody calls. It is to be answered once, by [`Session::reply`].
+    Request {
+        /// What the answer names.
+        id: RequestId,
+        /// The call.
+        request: Request,
+    },
+    /// The caller is gone; an answer would reach nobody.
+    Cancelled {
+        /// The request that it made.
+        id: RequestId,
+    },
+    /// A call of ours was answered.
+    Reply {
+        /// The call.
+        call: CallId,
+        /// The answer; an error of the other side's is [`RequestState::Executed`].
+        reply: Result<Reply>,
+    },
+    /// A call of ours will not be answered; its error says what is known of the request.
+    Failed {
+        /// The call.
+        call: CallId,
+        /// Why.
+        error: Error,
+    },
+}
+
+/// How much a session holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Calls that wait and requests that are open, at most.
+    pub open: usize,
+    /// Bytes of packets that wait to be sent, at most, beyond one packet.
+    pub queued_bytes: usize,
+}
+
+impl Default for Limits {
+    /// 65,536 calls, 64 MiB.
+    fn default() -> Self {
+        Self { open: 65_536, queued_bytes: 64 << 20 }
+    }
+}
+
+impl Limits {
+    /// Sets [`open`](Self::open).
+    #[must_use]
+    pub fn with_open(mut self, calls: usize) -> Self {
+        self.open = calls;
+        self
+    }
+
+    /// Sets [`queued_bytes`](Self::queued_bytes).
+    #[must_use]
+    pub fn with_queued_bytes(mut self, bytes: usize) -> Self {
+        self.queued_bytes = bytes;
+        self
+    }
+}
+
+/// What a session dropped, by reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counts {
+    /// Packets that do not decode.
+    pub garbage: u64,
+    /// Answers that nobody waits for any more, and messages that are no request.
+    pub stray: u64,
+    /// Replies that reached nobody, or did not even fit as an error.
+    pub lost_replies: u64,
+}
+
+#[derive(Debug)]
+enum Role {
+    /// Calls that wait for their answer.
+    Client(HashMap<u64, Waiting>),
+    /// The headers of requests that wait for ours.
+    Server(HashMap<u64, Arc<Header>>),
+}
+
+#[derive(Debug)]
+struct Waiting {
+    /// The number of the packet that carried it, once taken.
+    packet: Option<u64>,
+    /// Its answer may come without an id: see `read_answer`.
+    odd: bool,
+}
+
+#[derive(Debug)]
+struct Queued {
+    packet: Bytes,
+    about: About,
+}
+
+#[derive(Debug)]
+enum About {
+    Call(u64),
+    /// The request's header, for an error in its place; none if this is that error.
+    Reply(Option<Arc<Header>>),
+}
+
+impl Session {
+    /// A session with a peer that we dialled.
+    pub fn client(limits: Limits) -> Self {
+        Self::new(Role::Client(HashMap::new()), limits)
+    }
+
+    /// A session with a peer that dialled us.
+    pub fn server(limits: Limits) -> Self {
+        Self::new(Role::Server(HashMap::new()), limits)
+    }
+
+    fn new(role: Role, limits: Limits) -> Self {
+        Self {
+            role,
+            limits,
+            next: 0,
+            taken: 0,
+            queue: VecDeque::new(),
+            queued_bytes: 0,
+            counts: Counts::default(),
+        }
+    }
+
+    /// Queues a call.
+    ///
+    /// # Errors
+    /// `Overloaded` and not sent if too much waits already; `InvalidInput` for reserved metadata;
+    /// `Unsupported` on a session that was accepted.
+    pub fn call(&mut self, call: &Outgoing<'_>) -> Result<CallId> {
+        let full = self.queued_bytes > self.limits.queued_bytes;
+        let Role::Client(calls) = &mut self.role else {
+            return Err(Error::unsupported("who was dialled cannot call back on that socket"));
+        };
+        if full || calls.len() >= self.limits.open {
+            let detail = format!("{} calls wait for this node already", calls.len());
+            let error = Error::new(ErrorKind::Overloaded, detail);
+            return Err(error.with_request(RequestState::NotSent));
+        }
+        if let Some((key, _)) = call.metadata.iter().find(|(key, _)| gomicro::is_reserved(key)) {
+            let detail = format!("metadata key {key} belongs to the wire");
+            return Err(Error::invalid_input(detail).with_request(RequestState::NotSent));
+        }
+        let id = self.next;
+        self.next += 1;
+        let odd = !has_codec(call.content_type);
+        calls.insert(id, Waiting { packet: None, odd });
+        self.push(gomicro::encode_request(id, call), About::Call(id));
+        Ok(CallId(id))
+    }
+
+    /// Forgets a call that nobody waits for any more. It is not sent if it has not been; says
+    /// what is known of it, or `None` if it had an answer already.
+    pub fn give_up(&mut self, call: CallId) -> Option<RequestState> {
+        let Role::Client(calls) = &mut self.role else { return None };
+        let waiting = calls.remove(&call.0)?;
+        Some(match waiting.packet {
+            Some(_) => RequestState::Unknown,
+            None => RequestState::NotSent,
+        })
+    }
+
+    /// Whether a request is still open: neither answered nor cancelled.
+    pub fn is_open(&self, request: RequestId) -> bool {
+        matches!(&self.role, Role::Server(requests) if requests.contains_key(&request.0))
+    }
+
+    /// Queues the answer to a request: content type and body, or an error. A second answer, and
+    /// one to a caller that is gone, is dropped; returns whether it was queued.
+    pub fn reply(&mut self, request: RequestId, reply: Result<(&str, &[u8]), &Error>) -> bool {
+        let Role::Server(requests) = &mut self.role else { return false };
+        let Some(header) = requests.remove(&request.0) else { return false };
+        match reply {
+            Ok((content_type, body)) => {
+                let packet = gomicro::encode_reply(&header, content_type, body);
+                self.push(packet, About::Reply(Some(header)));
+            }
+            Err(error) => {
+                let packet = gomicro::encode_error(&header, error);
+                self.push(packet, About::Reply(Some(header)));
+            }
+        }
+        true
+    }
+
+    /// Takes in a packet. Whatever does not belong here is counted, never an error.
+    pub fn on_packet(&mut self, packet: &[u8], events: &mut Vec<Event>) {
+        let Ok((header, body)) = envelope::decode(packet) else {
+            self.counts.garbage += 1;
+            return;
+        };
+        match &mut self.role {
+            Role::Client(calls) => match read_answer(calls, &header) {
+                Some(call) => {
+                    calls.remove(&call);
+                    let reply = gomicro::read_reply(&header, body);
+                    events.push(Event::Reply { call: CallId(call), reply });
+                }
+                None if unsupported_media(calls, &header) => {
+                    let text = String::from_utf8_lossy(&body).into_owned();
+                    for (call, _) in calls.drain() {
+                        let error = Error::new(ErrorKind::UnsupportedMediaType, text.clone());
+                        let reply = Err(error.with_request(RequestState::Executed));
+                        events.push(Event::Reply { call: CallId(call), reply });
+                    }
+                }
+                None => self.counts.stray += 1,
+            },
+            Role::Server(requests) => {
+                if gomicro::error(&header).is_some() {
+                    self.counts.stray += 1;
+                    return;
+                }
+                let id = self.next;
+                self.next += 1;
+                let header = Arc::new(header);
+                if requests.len() >= self.limits.open {
+                    let detail =
+                        format!("{} requests of this caller are open already", requests.len());
+                    let packet =
+                        gomicro::encode_error(&header, &Error::new(ErrorKind::Overloaded, detail));
+                    self.push(packet, About::Reply(Some(header)));
+                    return;
+                }
+                requests.insert(id, header.clone());
+                let request = Request::new(header, body);
+                events.push(Event::Request { id: RequestId(id), request });
+            }
+        }
+    }
+
+    /// The packet that is to go next, of at most `max` bytes. It stays the session's until
+    /// [`taken`](Self::taken). What is too large for the peer fails here: a call as
+    /// `TooLarge` and not sent, a reply as that error in its place.
+    pub fn next_packet(&mut self, max: usize, events: &mut Vec<Event>) -> Option<Bytes> {
+        loop {
+            let Queued { packet, about } = self.queue.front()?;
+            let given_up = match (about, &self.role) {
+                (About::Call(call), Role::Client(calls)) => !calls.contains_key(call),
+                _ => false,
+            };
+            let size = packet.len();
+            if !given_up && size <= max {
+                return Some(packet.clone());
+            }
+            let about = self.pop()?;
+            match about {
+                About::Call(_) if given_up => {}
+                About::Call(call) => {
+                    if let Role::Client(calls) = &mut self.role {
+                        calls.remove(&call);
+                    }
+                    let error = Error::too_large("the encoded request", size, max);
+                    let error = error.with_request(RequestState::NotSent);
+                    events.push(Event::Failed { call: CallId(call), error });
+                }
+                About::Reply(Some(request)) => {
+                    let error = Error::too_large("the encoded reply", size, max);
+                    let echo = gomicro::encode_error(&request, &error);
+                    let packet = if echo.len() <= max {
+                        echo
+                    } else {
+                        gomicro::encode_short_error(&request, &error)
+                    };
+                    self.queued_bytes += packet.len();
+                    self.queue.push_front(Queued { packet, about: About::Reply(None) });
+                }
+                About::Reply(None) => self.counts.lost_replies += 1,
+            }
+        }
+    }
+
+    /// The peer took the packet that [`next_packet`](Self::next_packet) gave; returns its number,
+    /// counted from 1.
+    pub fn taken(&mut self) -> u64 {
+        let Some(about) = self.pop() else { return self.taken };
+        self.taken += 1;
+        if let (About::Call(call), Role::Client(calls)) = (about, &mut self.role)
+            && let Some(waiting) = calls.get_mut(&call)
+        {
+            waiting.packet = Some(self.taken);
+        }
+        self.taken
+    }
+
+    /// The last `packets` that the peer took reached nobody, and it takes no more: their calls,
+    /// and those not taken yet, fail as not sent. `over`: nothing comes from there any more, so
+    /// the other calls fail as unknown. On a server the open requests are cancelled.
+    pub fn undelivered(&mut self, packets: u64, over: bool, events: &mut Vec<Event>) {
+        let delivered = self.taken.saturating_sub(packets);
+        match &mut self.role {
+            Role::Client(calls) => {
+                let mut failed: Vec<(u64, RequestState)> = Vec::new();
+                calls.retain(|&call, waiting| {
+                    let state = match waiting.packet {
+                        Some(packet) if packet > delivered => RequestState::NotSent,
+                        None => RequestState::NotSent,
+                        Some(_) if over => RequestState::Unknown,
+                        Some(_) => return true,
+                    };
+                    failed.push((call, state));
+                    false
+                });
+                failed.sort_unstable_by_key(|(call, _)| *call);
+                events.extend(
+                    failed.into_iter().map(|(call, state)| Event::Failed {
+                        call: CallId(call),
+                        error: gone(state),
+                    }),
+                );
+            }
+            Role::Server(requests) => {
+                let replies = self.queue.len() as u64 + packets.min(self.taken);
+                self.counts.lost_replies += replies;
+                let mut cancelled: Vec<u64> = requests.drain().map(|(id, _)| id).collect();
+                cancelled.sort_unstable();
+                events
+                    .extend(cancelled.into_iter().map(|id| Event::Cancelled { id: RequestId(id) }));
+            }
+        }
+        self.queue.clear();
+        self.queued_bytes = 0;
+    }
+
+    /// Whether anything waits to be sent.
+    pub fn has_output(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
+    /// Whether nothing is going on: no call waits, no request is open, nothing is to be sent.
+    pub fn is_idle(&self) -> bool {
+        let open = match &self.role {
+            Role::Client(calls) => calls.len(),
+            Role::Server(requests) => requests.len(),
+        };
+        open == 0 && self.queue.is_empty()
+    }
+
+    /// What was dropped so far.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    fn push(&mut self, packet: Bytes, about: About) {
+        self.queued_bytes += packet.len();
+        self.queue.push_back(Queued { packet, about });
+    }
+
+    fn pop(&mut self) -> Option<About> {
+        let Queued { packet, about } = self.queue.pop_front()?;
+        self.queued_bytes -= packet.len();
+        Some(about)
+    }
+}
+
+/// The call that an answer names.
+fn read_answer(calls: &HashMap<u64, Waiting>, header: &Header) -> Option<u64> {
+    let call = gomicro::id(header)?.parse().ok()?;
+    calls.contains_key(&call).then_some(call)
+}
+
+/// go-micro answers a content type that it does not know with plain text and neither id nor
+/// error. Such a call has a socket of its own, so the answer is its.
+fn unsupported_media(calls: &HashMap<u64, Waiting>, header: &Header) -> bool {
+    !calls.is_empty()
+        && calls.values().all(|waiting| waiting.odd)
+        && gomicro::id(header).is_none()
+        && header.get_ignore_case(CONTENT_TYPE) == Some("text/plain")
+}
+
+/// Whether go-micro has a codec for it, so that its answer carries an id.
+fn has_codec(content_type: &str) -> bool {
+    use crate::codec::{JSON, OCTET_STREAM, PROTOBUF};
+    matches!(content_type, JSON | PROTOBUF | OCTET_STREAM)
+}
+
+fn gone(state: RequestState) -> Error {
+    let detail = match state {
+        RequestState::NotSent => "nobody listens there any more",
+        _ => "the node is gone; whether it ran the request is not known",
+    };
+    Error::unavailable(detail).with_request(state)
+}
