@@ -3,6 +3,7 @@
 //! A transport moves packets and knows nothing of calls: what the bytes mean is
 //! [`wire`](crate::wire)'s, and batching, splitting and streams exist once, above every backend.
 
+mod classic;
 mod peer;
 
 use std::fmt;
@@ -12,6 +13,7 @@ use std::task::{Context, Poll};
 use async_trait::async_trait;
 use bytes::Bytes;
 
+pub use self::classic::{Dialer, Listener, Pump, Socket, SocketOptions, classic, classic_with};
 pub use self::peer::{Link, Peer, PeerId, Refused};
 use crate::Result;
 
