@@ -153,7 +153,10 @@ impl View {
                 self.dirty.insert(key);
             }
         }
-        Arc::make_mut(&mut self.synced.names).remove(name);
+        // The set is copied only for a change, so that watchers are not woken for none.
+        if self.synced.names.contains(name) {
+            Arc::make_mut(&mut self.synced.names).remove(name);
+        }
     }
 
     /// Believes a node, of whatever version, until then; false if it is not known.
@@ -210,7 +213,8 @@ impl View {
 
     /// One node, if it is known.
     pub fn node(&self, name: &str, id: &str) -> Option<&Node> {
-        let of_name = self.services.iter().filter(|(key, _)| &*key.name == name);
+        let from = Key { name: name.into(), version: "".into() };
+        let of_name = self.services.range(from..).take_while(|(key, _)| &*key.name == name);
         of_name.filter_map(|(_, e)| e.nodes.get(id)).map(|held| &held.node).next()
     }
 
@@ -238,6 +242,7 @@ impl View {
     pub fn set_synced(&mut self, name: Option<&ServiceName>) {
         match name {
             None => self.synced.all = true,
+            Some(name) if self.synced.names.contains(name.as_str()) => {}
             Some(name) => {
                 Arc::make_mut(&mut self.synced.names).insert(name.as_str().to_owned());
             }
