@@ -1,2 +1,9 @@
+#![doc = include_str!("../README.md")]
 
+mod check;
+pub mod registry;
 pub mod server;
+
+pub use self::check::{
+    CHECK_LIMIT, Check, CheckFuture, Checked, Failure, LIMIT, Network, block_on, unique,
+};
