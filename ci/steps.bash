@@ -7,9 +7,11 @@ began=$SECONDS
 results=()       # "RESULT<tab>SECONDS<tab>NAME", in the order of running
 running=""       # the process that the step runs in
 work=$(mktemp -d)
-# Scripts called as steps add "NAME: why" to this file for what they could not do.
-export CI_NOT_DONE="$work/not-done"
-: >"$CI_NOT_DONE"
+# Scripts called as steps add "NAME: why" to the one file for what they could not do, and a run inside of another run its
+# results to the other.
+export CI_NOT_DONE="${CI_NOT_DONE:-$work/not-done}"
+touch "$CI_NOT_DONE"
+keep_log=no      # whether what a step prints is kept, in $work/log.NUMBER
 
 trap 'rm -rf "$work"' EXIT
 trap 'interrupted INT' INT
@@ -27,7 +29,11 @@ step() {
         code=124
     else
         # In the background, so that a signal ends the wait at once; `timeout` passes it on to all below it.
-        timeout -k 10 "$limit" "$@" &
+        if [ "$keep_log" = yes ]; then
+            timeout -k 10 "$limit" "$@" > >(tee "$work/log.${#results[@]}") 2>&1 &
+        else
+            timeout -k 10 "$limit" "$@" &
+        fi
         running=$!
         wait "$running" || code=$?
         running=""
@@ -84,6 +90,9 @@ finish() {
         sort -u "$CI_NOT_DONE" | sed "s|^|$self:   |"
     else
         echo "$self: nothing was left out"
+    fi
+    if [ -n "${CI_RESULTS-}" ]; then
+        printf '%s\n' "${results[@]}" >"$CI_RESULTS"
     fi
     if declare -F report >/dev/null; then
         report
