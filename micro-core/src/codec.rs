@@ -1,7 +1,7 @@
 //! Bodies: how a value becomes bytes, by content type.
 //!
 //! A codec is a type without values; a typed call or handler names one. Those here are
-//! [`Json`] (serde), [`Protobuf`] (prost, feature `protobuf`) and [`Raw`] (bytes as they are);
+//! [`Json`] (serde), `Protobuf` (prost, feature `protobuf`) and [`Raw`] (bytes as they are);
 //! an application may add its own.
 
 use bytes::Bytes;
