@@ -1,0 +1,259 @@
+//! One peer.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use micro_core::transport::{Link, PeerId, Refused};
+use micro_core::{Error, Result};
+use micro_nats::async_nats::Subject;
+
+use crate::peers::Peers;
+
+/// One peer: a subject to publish to, and a return address under the port's wildcard.
+pub(crate) struct NatsLink {
+    peers: Arc<Peers>,
+    id: u64,
+    accepted: bool,
+    remote: Subject,
+    reply: Subject,
+    account: Mutex<Account>,
+}
+
+/// What was taken and what is known of it. One lock covers the check and the send, so the count
+/// in an `Undelivered` knows of every packet.
+#[derive(Debug, Default)]
+struct Account {
+    phase: Phase,
+    taken: u64,
+    /// "Nobody listens" came this many times.
+    unheard: u64,
+    /// The connection that the packets from number `epoch_start` on went to.
+    epoch: u64,
+    epoch_start: u64,
+    /// When this fence is back, the first packet of the epoch was not one of the `unheard`.
+    confirms: u64,
+    /// It was back before the first "nobody listens".
+    confirmed: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Phase {
+    #[default]
+    Open,
+    /// Nobody listens there: what exactly reached nobody is being found out, or was.
+    Stopped,
+    Closed,
+}
+
+impl NatsLink {
+    pub(crate) fn new(
+        peers: Arc<Peers>,
+        id: u64,
+        remote: Subject,
+        reply: Subject,
+        accepted: bool,
+    ) -> Self {
+        Self { peers, id, accepted, remote, reply, account: Mutex::default() }
+    }
+
+    /// "Nobody listens" came for one of its packets. The first time it stops, and returns the
+    /// fence behind which the account can be settled.
+    pub(crate) fn on_nobody_listens(&self) -> Option<u64> {
+        let mut account = self.account();
+        account.unheard += 1;
+        if account.phase != Phase::Open {
+            return None;
+        }
+        account.phase = Phase::Stopped;
+        account.confirmed = self.peers.fences.returned() >= account.confirms;
+        let fence = self.peers.fences.next();
+        drop(account);
+        self.no_more();
+        Some(fence)
+    }
+
+    /// The last so many packets reached nobody; called when the fence is back that
+    /// [`on_nobody_listens`](Self::on_nobody_listens) named. `None` if it was closed meanwhile.
+    pub(crate) fn settle(&self) -> Option<u64> {
+        let account = self.account();
+        if account.phase != Phase::Stopped {
+            return None;
+        }
+        Some(account.undelivered(self.peers.epoch()))
+    }
+
+    fn account(&self) -> MutexGuard<'_, Account> {
+        self.account.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn no_more(&self) {
+        if self.accepted {
+            self.peers.retire(self.id, &self.remote);
+        }
+        self.peers.closed.notify_waiters();
+    }
+
+    fn check_open(&self) -> Result<()> {
+        match self.account().phase {
+            Phase::Open => Ok(()),
+            Phase::Stopped => {
+                Err(Error::unavailable(format!("nobody listens at {}", self.remote.as_str())))
+            }
+            Phase::Closed => {
+                Err(Error::unavailable(format!("the peer {} was closed", self.remote.as_str())))
+            }
+        }
+    }
+}
+
+impl Account {
+    /// Takes note of a packet that was published; true if it is the first of its epoch.
+    fn took(&mut self, epoch: u64) -> bool {
+        let first = self.taken == 0 || epoch != self.epoch;
+        if first {
+            self.epoch = epoch;
+            self.epoch_start = self.taken;
+        }
+        self.taken += 1;
+        first
+    }
+
+    /// How many of the last packets surely reached nobody.
+    fn undelivered(&self, epoch: u64) -> u64 {
+        if self.unheard >= self.taken {
+            // One for each packet: no order and no reconnect matters.
+            return self.taken;
+        }
+        // Otherwise they are the last ones only if somebody listened first and then nobody did.
+        // After a reconnect of both sides it may have been the other way round, so the first
+        // packet of this connection must be known to have been heard.
+        if self.confirmed && self.epoch == epoch {
+            return self.unheard.min(self.taken - self.epoch_start);
+        }
+        0
+    }
+}
+
+#[async_trait]
+impl Link for NatsLink {
+    fn id(&self) -> PeerId {
+        PeerId(self.id)
+    }
+
+    fn accepted(&self) -> bool {
+        self.accepted
+    }
+
+    fn remote(&self) -> &str {
+        &self.remote
+    }
+
+    fn max_packet(&self) -> usize {
+        self.peers.nats.max_payload()
+    }
+
+    fn try_send(&self, packet: Bytes) -> Result<(), Refused> {
+        let mut account = self.account();
+        if account.phase != Phase::Open {
+            return Err(Refused::Closed(packet));
+        }
+        // Read before the packet goes: should the connection change in between, the packet is
+        // held to belong to the old one, and is not counted.
+        let epoch = self.peers.epoch();
+        let (remote, reply) = (self.remote.clone(), self.reply.clone());
+        self.peers.nats.try_publish(remote, Some(reply), packet)?;
+        if account.took(epoch) {
+            account.confirms = self.peers.fences.next();
+            drop(account);
+            self.peers.fences.want(&self.peers.nats);
+        }
+        Ok(())
+    }
+
+    async fn ready(&self) -> Result<()> {
+        let closed = self.peers.closed.notified();
+        tokio::pin!(closed);
+        loop {
+            // Listening before looking: a close in between is not missed.
+            closed.as_mut().enable();
+            self.check_open()?;
+            tokio::select! {
+                ready = self.peers.nats.ready() => return ready.and_then(|()| self.check_open()),
+                () = closed.as_mut() => closed.set(self.peers.closed.notified()),
+            }
+        }
+    }
+
+    fn close(&self) {
+        let mut account = self.account();
+        account.phase = Phase::Closed;
+        drop(account);
+        self.peers.forget(self.id, &self.remote, self.accepted);
+        self.peers.closed.notify_waiters();
+    }
+}
+
+impl Drop for NatsLink {
+    fn drop(&mut self) {
+        self.peers.forget(self.id, &self.remote, self.accepted);
+    }
+}
+
+impl fmt::Debug for NatsLink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NatsLink")
+            .field("id", &self.id)
+            .field("remote", &self.remote.as_str())
+            .field("accepted", &self.accepted)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn account(packets: u64, epoch: u64) -> Account {
+        let mut account = Account::default();
+        for _ in 0..packets {
+            account.took(epoch);
+        }
+        account
+    }
+
+    #[test]
+    fn the_count_is_of_the_last_packets_once_the_first_was_heard() {
+        let seven_of_seventeen = Account { unheard: 7, confirmed: true, ..account(17, 1) };
+        assert_eq!(seven_of_seventeen.undelivered(1), 7);
+    }
+
+    #[test]
+    fn an_answer_for_every_packet_needs_no_proof_of_order() {
+        let all = Account { unheard: 3, ..account(3, 1) };
+        assert_eq!(all.undelivered(2), 3);
+    }
+
+    #[test]
+    fn what_crossed_a_reconnect_is_not_counted() {
+        let crossed = Account { unheard: 2, confirmed: true, ..account(3, 1) };
+        assert_eq!(crossed.undelivered(2), 0);
+    }
+
+    #[test]
+    fn a_listener_that_may_have_come_back_later_is_not_counted() {
+        let unproved = Account { unheard: 2, confirmed: false, ..account(3, 1) };
+        assert_eq!(unproved.undelivered(1), 0);
+    }
+
+    #[test]
+    fn a_count_never_reaches_into_an_earlier_connection() {
+        let mut both = account(5, 1);
+        for _ in 0..3 {
+            both.took(2);
+        }
+        let both = Account { unheard: 6, confirmed: true, ..both };
+        assert_eq!(both.undelivered(2), 3);
+    }
+}
