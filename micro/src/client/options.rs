@@ -1,0 +1,100 @@
+//! How a client calls, and how one call differs.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use micro_core::Header;
+
+use super::select::Strategy;
+
+/// How a client calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ClientOptions {
+    /// How long a call may take; 30 s, as in go-micro.
+    pub request_timeout: Duration,
+    /// How long one attempt of an idempotent call may take; by default a third of the call's time,
+    /// at most 1 s. A call that is not idempotent has one attempt, as long as the call.
+    pub attempt_timeout: Option<Duration>,
+    /// How often a call is tried again, where that is safe; 5, as in go-micro.
+    pub retries: usize,
+    /// How long a call waits for the network to be there; 5 s, never beyond its own time.
+    pub connect_wait: Duration,
+    /// Which of several nodes is called.
+    pub strategy: Strategy,
+}
+
+impl Default for ClientOptions {
+    fn default() -> Self {
+        Self {
+            request_timeout: Duration::from_secs(30),
+            attempt_timeout: None,
+            retries: 5,
+            connect_wait: Duration::from_secs(5),
+            strategy: Strategy::default(),
+        }
+    }
+}
+
+impl ClientOptions {
+    /// Sets [`request_timeout`](Self::request_timeout).
+    #[must_use]
+    pub fn with_request_timeout(mut self, timeout: Duration) -> Self {
+        self.request_timeout = timeout;
+        self
+    }
+
+    /// Sets [`attempt_timeout`](Self::attempt_timeout).
+    #[must_use]
+    pub fn with_attempt_timeout(mut self, timeout: Duration) -> Self {
+        self.attempt_timeout = Some(timeout);
+        self
+    }
+
+    /// Sets [`retries`](Self::retries).
+    #[must_use]
+    pub fn with_retries(mut self, retries: usize) -> Self {
+        self.retries = retries;
+        self
+    }
+
+    /// Sets [`connect_wait`](Self::connect_wait).
+    #[must_use]
+    pub fn with_connect_wait(mut self, wait: Duration) -> Self {
+        self.connect_wait = wait;
+        self
+    }
+
+    /// Sets [`strategy`](Self::strategy).
+    #[must_use]
+    pub fn with_strategy(mut self, strategy: Strategy) -> Self {
+        self.strategy = strategy;
+        self
+    }
+}
+
+/// What one call says for itself.
+#[derive(Debug)]
+pub(super) struct CallOptions {
+    pub(super) timeout: Option<Duration>,
+    pub(super) attempt_timeout: Option<Duration>,
+    pub(super) retries: Option<usize>,
+    pub(super) idempotent: bool,
+    pub(super) address: Option<String>,
+    pub(super) content_type: Cow<'static, str>,
+    pub(super) metadata: Header,
+}
+
+impl CallOptions {
+    pub(super) fn new(content_type: &'static str) -> Self {
+        Self {
+            timeout: None,
+            attempt_timeout: None,
+            retries: None,
+            idempotent: false,
+            address: None,
+            content_type: content_type.into(),
+            metadata: Header::new(),
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! Answers calls and receives events.
+
+mod handler;
+mod options;
+mod pump;
+mod subscriber;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use micro_core::broker::{Broker, TopicFilter};
+use micro_core::codec::{Decode, Encode, Json, Raw};
+use micro_core::registry::Endpoint;
+use micro_core::transport::Bind;
+use micro_core::{Error, Result, Transport};
+use tokio::time::Instant;
+
+use self::handler::{Handler, typed};
+pub use self::options::ServerOptions;
+use self::pump::{Pump, Serving};
+use self::subscriber::{Subscriber, Subscribers};
+use crate::client::Client;
+use crate::context::Context;
+
+/// Handlers for calls and events, by name.
+///
+/// A handler is an `async` closure or function over what a codec reads and writes. It is polled
+/// where the call arrives and moved to a task of its own only if it has to wait, so it must not
+/// block. A panic answers with an [`Internal`](crate::ErrorKind::Internal) error, and the server
+/// lives on. When the caller's deadline passes, or the caller is gone, the handler is dropped.
+#[derive(Clone, Default)]
+pub struct Server {
+    handlers: BTreeMap<String, Handler>,
+    subscribers: Vec<Subscriber>,
+    flaw: Option<Arc<Error>>,
+}
+
+impl Server {
+    /// A server without handlers.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Serves an endpoint, named `Greeter.Hello`, with bodies in JSON.
+    #[must_use]
+    pub fn handler<T, R, F, Fut>(self, endpoint: &str, handler: F) -> Self
+    where
+        Json: Decode<T> + Encode<R>,
+        T: 'static,
+        R: Send + 'static,
+        F: Fn(Context, T) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<R>> + Send + 'static,
+    {
+        self.handler_with::<Json, T, R, F, Fut>(endpoint, handler)
+    }
+
+    /// Serves an endpoint with bodies in protobuf.
+    #[cfg(feature = "protobuf")]
+    #[must_use]
+    pub fn proto_handler<T, R, F, Fut>(self, endpoint: &str, handler: F) -> Self
+    where
+        micro_core::codec::Protobuf: Decode<T> + Encode<R>,
+        T: 'static,
+        R: Send + 'static,
+        F: Fn(Context, T) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<R>> + Send + 'static,
+    {
+        self.handler_with::<micro_core::codec::Protobuf, T, R, F, Fut>(endpoint, handler)
+    }
+
+    /// Serves an endpoint with bytes as they are, of whatever content type; the answer has that
+    /// of the request.
+    #[must_use]
+    pub fn raw_handler<F, Fut>(self, endpoint: &str, handler: F) -> Self
+    where
+        F: Fn(Context, Bytes) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Bytes>> + Send + 'static,
+    {
+        self.handler_with::<Raw, Bytes, Bytes, F, Fut>(endpoint, handler)
+    }
+
+    /// Serves an endpoint with a codec of one's own.
+    #[must_use]
+    pub fn handler_with<C, T, R, F, Fut>(mut self, endpoint: &str, handler: F) -> Self
+    where
+        C: Decode<T> + Encode<R>,
+        T: 'static,
+        R: Send + 'static,
+        F: Fn(Context, T) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<R>> + Send + 'static,
+    {
+        let handler = typed::<C, T, R, F, Fut>(handler);
+        if !endpoint
+            .split_once('.')
+            .is_some_and(|(of, method)| !of.is_empty() && !method.is_empty())
+        {
+            self.flaw(format!("{endpoint:?} is no endpoint: write it like Greeter.Hello"));
+        } else if self.handlers.insert(endpoint.to_owned(), handler).is_some() {
+            self.flaw(format!("endpoint {endpoint} has two handlers"));
+        }
+        self
+    }
+
+    /// Receives events of a topic (or several, by NATS's wildcards), with bodies in JSON.
+    #[must_use]
+    pub fn subscriber<T, F, Fut>(self, topic: &str, handler: F) -> Self
+    where
+        Json: Decode<T>,
+        T: Send + 'static,
+        F: Fn(Context, T) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<()>> + Send + 'static,
+    {
+        self.subscriber_with::<Json, T, F, Fut>(topic, None, handler)
+    }
+
+    /// [`subscriber`](Self::subscriber) as a member of a queue: one member gets each event.
+    #[must_use]
+    pub fn queue_subscriber<T, F, Fut>(self, topic: &str, queue: &str, handler: F) -> Self
+    where
+        Json: Decode<T>,
+        T: Send + 'static,
+        F: Fn(Context, T) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<()>> + Send + 'static,
+    {
+        self.subscriber_with::<Json, T, F, Fut>(topic, Some(queue), handler)
+    }
+
+    /// Receives events with a codec of one's own choice.
+    #[must_use]
+    pub fn subscriber_with<C, T, F, Fut>(
+        mut self,
+        topic: &str,
+        queue: Option<&str>,
+        handler: F,
+    ) -> Self
+    where
+        C: Decode<T>,
+        T: Send + 'static,
+        F: Fn(Context, T) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<()>> + Send + 'static,
+    {
+        match TopicFilter::new(topic) {
+            Ok(topic) => {
+                let subscriber = Subscriber::new::<C, T, F, Fut>(topic, queue, handler);
+                self.subscribers.push(subscriber);
+            }
+            Err(error) => self.flaw(error.to_string()),
+        }
+        self
+    }
+
+    /// What can be called and what is subscribed, as a registry tells it.
+    pub fn endpoints(&self) -> Vec<Endpoint> {
+        let called = self.handlers.keys().map(Endpoint::new);
+        let subscribed = self.subscribers.iter().map(|subscriber| {
+            Endpoint::new(subscriber.topic.as_str())
+                .with_metadata("subscriber", "true")
+                .with_metadata("topic", subscriber.topic.as_str())
+        });
+        called.chain(subscribed).collect()
+    }
+
+    /// The first thing that was wrong with a handler's name or a topic is told when it starts.
+    fn flaw(&mut self, flaw: String) {
+        self.flaw.get_or_insert_with(|| Arc::new(Error::invalid_input(flaw)));
+    }
+
+    /// Opens the port and the subscriptions. Calls are answered from now on.
+    pub(crate) async fn start(
+        self,
+        service: &str,
+        bind: Bind,
+        transport: &dyn Transport,
+        broker: &dyn Broker,
+        client: Client,
+        options: &ServerOptions,
+    ) -> Result<RunningServer> {
+        if let Some(flaw) = self.flaw {
+            return Err(Error::new(flaw.kind(), flaw.detail()));
+        }
+        let (port, incoming) = transport.open(bind).await?;
+        let address = port.local().unwrap_or_default().to_owned();
+        let serving = Serving::new(service, self.handlers, port, client.clone(), options);
+        let pump = serving.start(incoming);
+        let subscribers =
+            Subscribers::start(service, self.subscribers, broker, &client, options).await?;
+        Ok(RunningServer { address, pump, subscribers })
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let topics: Vec<_> = self.subscribers.iter().map(|s| s.topic.as_str()).collect();
+        f.debug_struct("Server")
+            .field("endpoints", &self.handlers.keys())
+            .field("topics", &topics)
+            .finish()
+    }
+}
+
+/// A server that is open.
+pub(crate) struct RunningServer {
+    pub(crate) address: String,
+    pump: Pump,
+    subscribers: Subscribers,
+}
+
+impl RunningServer {
+    /// Serves on until hardly anything comes any more, then stops listening, finishes what was
+    /// accepted and flushes. Whatever is not done by `limit` is told.
+    pub(crate) async fn stop(self, limit: Instant) -> Result<()> {
+        let finish = async {
+            let quiet = limit.min(Instant::now() + Duration::from_secs(2));
+            self.pump.quiet(quiet).await;
+            self.subscribers.stop().await;
+            self.pump.finish().await
+        };
+        match tokio::time::timeout_at(limit, finish).await {
+            Ok(finished) => finished,
+            Err(_) => Err(Error::timeout(format!(
+                "{} calls and events were still being served when the time to stop was over",
+                self.pump.running() + self.subscribers.running()
+            ))),
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! How a server answers.
+
+use std::time::Duration;
+
+/// How a server answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ServerOptions {
+    /// How many calls are served at once; more are refused as `Overloaded`. 10,000.
+    pub max_calls: usize,
+    /// How many callers are known at once; more are refused as `Overloaded`. 10,000.
+    pub max_callers: usize,
+    /// How long a caller that is silent is remembered; 60 s, as in go-micro.
+    pub caller_idle: Duration,
+    /// How many events of one subscription are handled at once; more wait. 64.
+    pub max_events: usize,
+}
+
+impl Default for ServerOptions {
+    fn default() -> Self {
+        Self {
+            max_calls: 10_000,
+            max_callers: 10_000,
+            caller_idle: Duration::from_secs(60),
+            max_events: 64,
+        }
+    }
+}
+
+impl ServerOptions {
+    /// Sets [`max_calls`](Self::max_calls).
+    #[must_use]
+    pub fn with_max_calls(mut self, calls: usize) -> Self {
+        self.max_calls = calls;
+        self
+    }
+
+    /// Sets [`max_callers`](Self::max_callers).
+    #[must_use]
+    pub fn with_max_callers(mut self, callers: usize) -> Self {
+        self.max_callers = callers;
+        self
+    }
+
+    /// Sets [`caller_idle`](Self::caller_idle).
+    #[must_use]
+    pub fn with_caller_idle(mut self, idle: Duration) -> Self {
+        self.caller_idle = idle;
+        self
+    }
+
+    /// Sets [`max_events`](Self::max_events).
+    #[must_use]
+    pub fn with_max_events(mut self, events: usize) -> Self {
+        self.max_events = events.max(1);
+        self
+    }
+}

@@ -1,0 +1,164 @@
+//! From a subscription to handlers.
+
+use std::future::{Future, ready};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use micro_core::broker::{Broker, Delivery, Message, SubscribeOptions, Subscription, TopicFilter};
+use micro_core::codec::{Decode, check_content_type};
+use micro_core::header::keys::CONTENT_TYPE;
+use micro_core::{Error, Result};
+use tokio::sync::Semaphore;
+use tokio_stream::StreamExt;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
+
+use super::options::ServerOptions;
+use crate::client::Client;
+use crate::context::{Context, Source};
+
+type Handle = dyn Fn(Context, &Message) -> Handling + Send + Sync;
+type Handling = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
+
+/// A topic and what is done with its events.
+#[derive(Clone)]
+pub(super) struct Subscriber {
+    pub(super) topic: TopicFilter,
+    queue: Option<String>,
+    handle: Arc<Handle>,
+}
+
+/// The tasks that receive, until they are dropped.
+pub(super) struct Subscribers {
+    stop: CancellationToken,
+    receiving: TaskTracker,
+    handling: TaskTracker,
+    _tasks: Vec<AbortOnDropHandle<()>>,
+}
+
+impl Subscriber {
+    pub(super) fn new<C, T, F, Fut>(topic: TopicFilter, queue: Option<&str>, handler: F) -> Self
+    where
+        C: Decode<T>,
+        T: Send + 'static,
+        F: Fn(Context, T) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<()>> + Send + 'static,
+    {
+        let handle = move |context: Context, message: &Message| -> Handling {
+            let given =
+                message.header.get_ignore_case(CONTENT_TYPE).filter(|text| !text.is_empty());
+            let decoded =
+                check_content_type::<C>(given).and_then(|()| C::decode(message.body.clone()));
+            match decoded {
+                Ok(event) => Box::pin(handler(context, event)),
+                Err(error) => Box::pin(ready(Err(error))),
+            }
+        };
+        Self { topic, queue: queue.map(str::to_owned), handle: Arc::new(handle) }
+    }
+}
+
+impl Subscribers {
+    pub(super) async fn start(
+        service: &str,
+        subscribers: Vec<Subscriber>,
+        broker: &dyn Broker,
+        client: &Client,
+        options: &ServerOptions,
+    ) -> Result<Self> {
+        let (stop, receiving, handling) =
+            (CancellationToken::new(), TaskTracker::new(), TaskTracker::new());
+        let mut tasks = Vec::new();
+        for subscriber in subscribers {
+            let mut how = SubscribeOptions::default();
+            how.queue.clone_from(&subscriber.queue);
+            let subscription = broker.subscribe(&subscriber.topic, how).await?;
+            let receiver = Receiver {
+                service: service.to_owned(),
+                subscriber,
+                client: client.clone(),
+                room: Arc::new(Semaphore::new(options.max_events)),
+                handling: handling.clone(),
+                stop: stop.clone(),
+            };
+            let task = receiving.spawn(receiver.receive(subscription));
+            tasks.push(AbortOnDropHandle::new(task));
+        }
+        Ok(Self { stop, receiving, handling, _tasks: tasks })
+    }
+
+    /// Ends the subscriptions and finishes what had arrived.
+    pub(super) async fn stop(&self) {
+        self.stop.cancel();
+        self.receiving.close();
+        self.receiving.wait().await;
+        self.handling.close();
+        self.handling.wait().await;
+    }
+
+    pub(super) fn running(&self) -> usize {
+        self.handling.len()
+    }
+}
+
+struct Receiver {
+    service: String,
+    subscriber: Subscriber,
+    client: Client,
+    room: Arc<Semaphore>,
+    handling: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Receiver {
+    async fn receive(self, mut subscription: Subscription) {
+        let topic = self.subscriber.topic.as_str();
+        let mut open = true;
+        loop {
+            let next = tokio::select! {
+                next = subscription.next() => next,
+                () = self.stop.cancelled(), if open => {
+                    open = false;
+                    if let Err(error) = subscription.close().await {
+                        tracing::warn!(topic, %error, "the subscription did not end in order");
+                    }
+                    continue;
+                }
+            };
+            match next {
+                Some(Ok(delivery)) => self.handle(delivery).await,
+                Some(Err(error)) => tracing::warn!(topic, %error, "events were lost"),
+                None => return,
+            }
+        }
+    }
+
+    /// Begins to handle an event, as soon as there is room.
+    async fn handle(&self, delivery: Delivery) {
+        // The semaphore is never closed.
+        let Ok(permit) = self.room.clone().acquire_owned().await else { return };
+        let topic = delivery.topic.to_string();
+        let names = (self.service.clone(), topic.clone(), String::new());
+        let source = Source::Event(delivery.message.header.clone());
+        let context = Context::new(names, source, None, self.client.clone());
+        let handle = self.subscriber.handle.clone();
+        self.handling.spawn(async move {
+            let started = catch_unwind(AssertUnwindSafe(|| handle(context, &delivery.message)));
+            let done = match started {
+                Ok(handling) => AssertUnwindSafe(handling).catch_unwind().await,
+                Err(panic) => Err(panic),
+            };
+            let result = match done {
+                Ok(Ok(())) => delivery.ack().await,
+                Ok(Err(error)) => Err(error),
+                Err(_) => Err(Error::internal("the handler panicked")),
+            };
+            if let Err(error) = result {
+                tracing::warn!(topic, %error, "an event could not be handled");
+            }
+            drop(permit);
+        });
+    }
+}

@@ -1,0 +1,277 @@
+//! What a service is made of.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use micro_core::codec::{Decode, Encode, Json};
+use micro_core::registry::ServiceName;
+use micro_core::{Broker, Error, Registry, Result, Transport};
+use uuid::Uuid;
+
+use super::{Identity, Service, Times};
+use crate::backends::Selection;
+use crate::client::{Client, ClientOptions};
+use crate::context::Context;
+use crate::plugins::Plugins;
+use crate::server::{Server, ServerOptions};
+
+/// What a service is made of; see [`Service::builder`]. What is said later counts, so flags are
+/// given last.
+#[derive(Clone)]
+#[must_use = "a builder makes nothing until it is built"]
+pub struct ServiceBuilder {
+    pub(crate) name: String,
+    pub(crate) version: String,
+    pub(crate) id: Option<String>,
+    pub(crate) address: String,
+    pub(crate) advertise: Option<String>,
+    pub(crate) metadata: BTreeMap<String, String>,
+    pub(crate) register_ttl: Duration,
+    pub(crate) register_interval: Duration,
+    pub(crate) client_options: ClientOptions,
+    pub(crate) selection: Selection,
+    server: Server,
+    server_options: ServerOptions,
+    stop_timeout: Duration,
+}
+
+impl ServiceBuilder {
+    pub(super) fn new(name: String) -> Self {
+        Self {
+            name,
+            version: "latest".to_owned(),
+            id: None,
+            address: ":0".to_owned(),
+            advertise: None,
+            metadata: BTreeMap::new(),
+            register_ttl: Duration::from_secs(90),
+            register_interval: Duration::from_secs(30),
+            client_options: ClientOptions::default(),
+            selection: Selection::default(),
+            server: Server::new(),
+            server_options: ServerOptions::default(),
+            stop_timeout: Duration::from_secs(30),
+        }
+    }
+
+    /// Serves an endpoint, named `Greeter.Hello`, with bodies in JSON; see [`Server::handler`].
+    pub fn handler<T, R, F, Fut>(mut self, endpoint: &str, handler: F) -> Self
+    where
+        Json: Decode<T> + Encode<R>,
+        T: 'static,
+        R: Send + 'static,
+        F: Fn(Context, T) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<R>> + Send + 'static,
+    {
+        self.server = self.server.handler(endpoint, handler);
+        self
+    }
+
+    /// Serves an endpoint with bodies in protobuf.
+    #[cfg(feature = "protobuf")]
+    pub fn proto_handler<T, R, F, Fut>(mut self, endpoint: &str, handler: F) -> Self
+    where
+        micro_core::codec::Protobuf: Decode<T> + Encode<R>,
+        T: 'static,
+        R: Send + 'static,
+        F: Fn(Context, T) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<R>> + Send + 'static,
+    {
+        self.server = self.server.proto_handler(endpoint, handler);
+        self
+    }
+
+    /// Serves an endpoint with bytes as they are; see [`Server::raw_handler`].
+    pub fn raw_handler<F, Fut>(mut self, endpoint: &str, handler: F) -> Self
+    where
+        F: Fn(Context, Bytes) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Bytes>> + Send + 'static,
+    {
+        self.server = self.server.raw_handler(endpoint, handler);
+        self
+    }
+
+    /// Receives events with bodies in JSON; see [`Server::subscriber`].
+    pub fn subscriber<T, F, Fut>(mut self, topic: &str, handler: F) -> Self
+    where
+        Json: Decode<T>,
+        T: Send + 'static,
+        F: Fn(Context, T) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<()>> + Send + 'static,
+    {
+        self.server = self.server.subscriber(topic, handler);
+        self
+    }
+
+    /// Receives events as a member of a queue; see [`Server::queue_subscriber`].
+    pub fn queue_subscriber<T, F, Fut>(mut self, topic: &str, queue: &str, handler: F) -> Self
+    where
+        Json: Decode<T>,
+        T: Send + 'static,
+        F: Fn(Context, T) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<()>> + Send + 'static,
+    {
+        self.server = self.server.queue_subscriber(topic, queue, handler);
+        self
+    }
+
+    /// Serves what this server serves; handlers given to the builder before are dropped.
+    pub fn server(mut self, server: Server) -> Self {
+        self.server = server;
+        self
+    }
+
+    /// The version that it is registered as; `latest`.
+    pub fn version(mut self, version: impl Into<String>) -> Self {
+        self.version = version.into();
+        self
+    }
+
+    /// What makes the node's id, `<name>-<id>`, unique; a fresh UUID.
+    pub fn id(mut self, id: impl Into<String>) -> Self {
+        self.id = Some(id.into());
+        self
+    }
+
+    /// Where it listens; `:0`, an address of its own.
+    pub fn address(mut self, address: impl Into<String>) -> Self {
+        self.address = address.into();
+        self
+    }
+
+    /// The address that it is registered with, where that is another than it listens at.
+    pub fn advertise(mut self, address: impl Into<String>) -> Self {
+        self.advertise = Some(address.into());
+        self
+    }
+
+    /// Adds an entry to the node's metadata.
+    pub fn metadata(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.metadata.insert(key.into(), value.into());
+        self
+    }
+
+    /// How long the registration lives unless it is renewed; 90 s.
+    pub fn register_ttl(mut self, ttl: Duration) -> Self {
+        self.register_ttl = ttl;
+        self
+    }
+
+    /// How often the registration is renewed; 30 s.
+    pub fn register_interval(mut self, interval: Duration) -> Self {
+        self.register_interval = interval;
+        self
+    }
+
+    /// How long stopping may take; 30 s.
+    pub fn stop_timeout(mut self, limit: Duration) -> Self {
+        self.stop_timeout = limit;
+        self
+    }
+
+    /// How the service's own client calls.
+    pub fn client_options(mut self, options: ClientOptions) -> Self {
+        self.client_options = options;
+        self
+    }
+
+    /// How the server answers.
+    pub fn server_options(mut self, options: ServerOptions) -> Self {
+        self.server_options = options;
+        self
+    }
+
+    /// Where backends are chosen from by name, and with whom they are shared; by default what is
+    /// compiled in, shared with nobody.
+    pub fn plugins(mut self, plugins: &Plugins) -> Self {
+        self.selection.plugins = Some(plugins.clone());
+        self
+    }
+
+    /// The registry itself.
+    pub fn registry(mut self, registry: impl Registry) -> Self {
+        self.selection.registry.set_value(Arc::new(registry));
+        self
+    }
+
+    /// The transport itself.
+    pub fn transport(mut self, transport: impl Transport) -> Self {
+        self.selection.transport.set_value(Arc::new(transport));
+        self
+    }
+
+    /// The broker itself.
+    pub fn broker(mut self, broker: impl Broker) -> Self {
+        self.selection.broker.set_value(Arc::new(broker));
+        self
+    }
+
+    /// Keeps it apart from fleets with another namespace (or none) on the same server. For
+    /// backends chosen by name.
+    pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
+        self.selection.namespace = Some(namespace.into());
+        self
+    }
+
+    /// Takes over what the flags and the environment say; where they say nothing, what was said
+    /// before holds.
+    #[cfg(feature = "flags")]
+    pub fn flags(mut self, flags: &crate::Flags) -> Self {
+        flags.apply(&mut self);
+        self
+    }
+
+    /// The service, its backends made and nothing opened.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a name that is none or times that cannot be kept; `NotFound` for a
+    /// backend that is not compiled in; what a backend says of its addresses.
+    pub fn build(self) -> Result<Service> {
+        let name = ServiceName::new(self.name)?;
+        if self.register_interval.is_zero() || self.register_interval >= self.register_ttl {
+            return Err(Error::invalid_input(format!(
+                "a registration that lives {:?} cannot be renewed every {:?}",
+                self.register_ttl, self.register_interval
+            )));
+        }
+        let backends = self.selection.build()?;
+        let client = Client::with_options(
+            backends.registry.clone(),
+            backends.transport.clone(),
+            backends.broker.clone(),
+            self.client_options,
+        );
+        Ok(Service {
+            identity: Identity {
+                name: name.to_string(),
+                version: self.version,
+                id: self.id.unwrap_or_else(|| Uuid::new_v4().to_string()),
+                address: self.address,
+                advertise: self.advertise,
+                metadata: self.metadata,
+            },
+            server: self.server,
+            server_options: self.server_options,
+            backends,
+            client,
+            times: Times {
+                register_ttl: self.register_ttl,
+                register_interval: self.register_interval,
+                stop_timeout: self.stop_timeout,
+            },
+        })
+    }
+}
+
+impl fmt::Debug for ServiceBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServiceBuilder")
+            .field("name", &self.name)
+            .field("server", &self.server)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,140 @@
+//! A service: handlers, subscribers and a client under one name.
+
+mod builder;
+mod running;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use micro_core::Result;
+use micro_core::registry::{Node, Service as Record};
+use micro_core::transport::Bind;
+
+pub use self::builder::ServiceBuilder;
+pub use self::running::Running;
+use crate::backends::Backends;
+use crate::client::Client;
+use crate::server::{Server, ServerOptions};
+use crate::signals;
+
+/// A service: handlers, subscribers and a client under one name.
+///
+/// ```
+/// use micro::{Context, Service};
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Serialize, Deserialize)]
+/// struct Hello { name: String }
+/// #[derive(Serialize, Deserialize)]
+/// struct Greeting { greeting: String }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> micro::Result<()> {
+/// let service = Service::builder("greeter")
+///     .handler("Greeter.Hello", async |_: Context, hello: Hello| {
+///         Ok(Greeting { greeting: format!("Hello {}", hello.name) })
+///     })
+///     .build()?;
+/// let client = service.client();
+/// let running = service.start().await?;
+///
+/// let hello = Hello { name: "Bob".into() };
+/// let reply: Greeting = client.call("greeter", "Greeter.Hello", &hello).await?;
+/// assert_eq!(reply.greeting, "Hello Bob");
+/// running.stop().await
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Service {
+    identity: Identity,
+    server: Server,
+    server_options: ServerOptions,
+    backends: Backends,
+    client: Client,
+    times: Times,
+}
+
+/// As what the service is known.
+#[derive(Clone, Debug)]
+struct Identity {
+    name: String,
+    version: String,
+    id: String,
+    address: String,
+    advertise: Option<String>,
+    metadata: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Times {
+    register_ttl: Duration,
+    register_interval: Duration,
+    stop_timeout: Duration,
+}
+
+impl Service {
+    /// Begins to describe a service of this name.
+    pub fn builder(name: impl Into<String>) -> ServiceBuilder {
+        ServiceBuilder::new(name.into())
+    }
+
+    /// The name that callers ask for.
+    pub fn name(&self) -> &str {
+        &self.identity.name
+    }
+
+    /// A client over the same backends.
+    pub fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    /// The backends that were chosen.
+    pub fn backends(&self) -> &Backends {
+        &self.backends
+    }
+
+    /// Listens, subscribes and registers. Needs no network to be there: what is not reachable
+    /// now becomes so when it is back.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a name, endpoint, topic or address that is none; `Conflict` for an
+    /// address that is taken; `TooLarge` for a description that cannot be registered.
+    pub async fn start(self) -> Result<Running> {
+        let Self { identity, server, server_options, backends, client, times } = self;
+        let mut record = Record::new(&identity.name, &identity.version);
+        record.endpoints = server.endpoints();
+        let bind = Bind::from(identity.address.as_str());
+        let server = server
+            .start(
+                &identity.name,
+                bind,
+                &*backends.transport,
+                &*backends.broker,
+                client.clone(),
+                &server_options,
+            )
+            .await?;
+        let address = identity.advertise.as_deref().unwrap_or(&server.address).to_owned();
+        let mut node = Node::new(format!("{}-{}", identity.name, identity.id), address)
+            .with_metadata("broker", backends.broker.name())
+            .with_metadata("registry", backends.registry.name())
+            .with_metadata("transport", backends.transport.name())
+            // go-micro's name for its protocol; without it a Go client speaks JSON-RPC.
+            .with_metadata("protocol", "mucp")
+            .with_metadata("server", "mucp");
+        node.metadata.extend(identity.metadata);
+        record.nodes.push(node);
+        Running::start(record, server, backends, client, times).await
+    }
+
+    /// [`start`](Self::start)s, serves until SIGINT or SIGTERM, and [stops](Running::stop).
+    ///
+    /// # Errors
+    /// As for `start` and `stop`.
+    pub async fn run(self) -> Result<()> {
+        let running = self.start().await?;
+        let signal = signals::interrupted().await?;
+        tracing::info!(service = running.name(), signal, "stopping");
+        running.stop().await
+    }
+}
