@@ -3,6 +3,7 @@
 mod check;
 pub mod registry;
 pub mod server;
+pub mod transport;
 
 pub use self::check::{
     CHECK_LIMIT, Check, CheckFuture, Checked, Failure, LIMIT, Network, block_on, unique,

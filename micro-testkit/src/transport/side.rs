@@ -1,0 +1,128 @@
+//! A port that is received from all the time, as an application does.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use micro_core::transport::{Arrival, Bind, Incoming, Peer, PeerId, Port, recv};
+use micro_core::{Result, Transport};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::Fixture;
+use crate::Failure;
+use crate::check::{Checked, ensure, within};
+
+/// A port whose receiver a task polls, since on some backends nothing moves otherwise.
+pub(super) struct Side {
+    pub(super) port: Arc<dyn Port>,
+    arrivals: mpsc::Receiver<Result<Arrival>>,
+    pump: JoinHandle<()>,
+    /// Who dialled us: a peer that nobody holds is forgotten.
+    held: BTreeMap<PeerId, Peer>,
+}
+
+impl Side {
+    /// A port of another process.
+    pub(super) async fn open(fixture: &dyn Fixture, bind: Bind) -> Checked<Self> {
+        Self::on(&*fixture.transport().await, bind).await
+    }
+
+    /// A port of this transport.
+    pub(super) async fn on(transport: &dyn Transport, bind: Bind) -> Checked<Self> {
+        let (port, incoming) = within("open", transport.open(bind)).await??;
+        Ok(Self::pumped(port, incoming))
+    }
+
+    /// Receives from now on.
+    pub(super) fn pumped(port: Arc<dyn Port>, mut incoming: Box<dyn Incoming>) -> Self {
+        let (sender, arrivals) = mpsc::channel(65_536);
+        let pump = tokio::spawn(async move {
+            let mut batch = Vec::new();
+            loop {
+                let outcome = recv(&mut *incoming, &mut batch).await;
+                for arrival in batch.drain(..).map(Ok).chain(outcome.err().map(Err)) {
+                    let over = arrival.is_err();
+                    if sender.send(arrival).await.is_err() || over {
+                        return;
+                    }
+                }
+            }
+        });
+        Self { port, arrivals, pump, held: BTreeMap::new() }
+    }
+
+    /// Where others reach it.
+    pub(super) fn address(&self) -> Checked<String> {
+        let local = self.port.local().map(str::to_owned);
+        local.ok_or_else(|| Failure::new("a port that listens has no address"))
+    }
+
+    /// Whatever arrives next.
+    pub(super) async fn next(&mut self, what: &str) -> Checked<Arrival> {
+        let arrival = within(what, self.arrivals.recv()).await?;
+        let arrival = arrival.ok_or_else(|| Failure::new(format!("{what}: the port is over")))?;
+        let arrival = arrival?;
+        if arrival.peer().accepted() {
+            self.held.insert(arrival.peer().id(), arrival.peer().clone());
+        }
+        Ok(arrival)
+    }
+
+    /// Holds this peer no longer.
+    pub(super) fn forget(&mut self, id: PeerId) {
+        self.held.remove(&id);
+    }
+
+    /// The next packet; nothing else may come before it.
+    pub(super) async fn packet(&mut self, what: &str) -> Checked<(Peer, Bytes)> {
+        match self.next(what).await? {
+            Arrival::Packet { peer, packet } => Ok((peer, packet)),
+            other => Err(Failure::new(format!("{what}: {other:?} came instead"))),
+        }
+    }
+
+    /// This packet, from this peer; nothing else may come before it.
+    pub(super) async fn packet_of(&mut self, from: PeerId, packet: impl Into<Bytes>) -> Checked {
+        let packet = packet.into();
+        let (peer, came) = self.packet(&format!("a packet of {from:?}")).await?;
+        ensure!(peer.id() == from, "it came from {:?}, not from {from:?}: {came:?}", peer.id());
+        ensure!(came == packet, "{from:?} sent {packet:?}, but what came is {came:?}");
+        Ok(())
+    }
+
+    /// Everything of this peer until it is told that the peer is over: the packets, and how many
+    /// reached nobody. What else arrives is passed over.
+    pub(super) async fn end_of(&mut self, id: PeerId) -> Checked<(Vec<Bytes>, u64)> {
+        let mut came = Vec::new();
+        loop {
+            match self.next(&format!("the end of {id:?}")).await? {
+                Arrival::Packet { peer, packet } if peer.id() == id => came.push(packet),
+                Arrival::Undelivered { peer, packets } | Arrival::Closed { peer, packets }
+                    if peer.id() == id =>
+                {
+                    return Ok((came, packets));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// What has arrived and was not asked for yet.
+    pub(super) fn rest(&mut self) -> Vec<Arrival> {
+        std::iter::from_fn(|| self.arrivals.try_recv().ok()).filter_map(Result::ok).collect()
+    }
+
+    /// Drops port and receiver; returns when that is done.
+    pub(super) async fn gone(mut self) -> Checked {
+        self.pump.abort();
+        let _ = within("the end of a port", &mut self.pump).await?;
+        Ok(())
+    }
+}
+
+impl Drop for Side {
+    fn drop(&mut self) {
+        self.pump.abort();
+    }
+}
