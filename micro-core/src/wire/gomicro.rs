@@ -154,8 +154,8 @@ pub(super) fn encode_reply(request: &Header, content_type: &str, body: &[u8]) ->
     out.finish(body)
 }
 
-/// The request's header again, and the error.
-pub(super) fn encode_error(request: &Header, error: &Error) -> Bytes {
+/// The request's header again, and the error, whose text comes back too.
+pub(super) fn encode_error(request: &Header, error: &Error) -> (Bytes, Box<str>) {
     let text = error.to_wire();
     let echo: usize = request.iter().map(|(k, v)| k.len() + v.len() + 6).sum();
     let mut out = Writer::new(echo + 2 * text.len() + 64, b"");
@@ -167,15 +167,14 @@ pub(super) fn encode_error(request: &Header, error: &Error) -> Bytes {
     }
     out.entry(MICRO_ERROR, &text);
     out.entry(X_MICRO_ERROR, &text);
-    out.finish(b"")
+    (out.finish(b""), text.into_boxed_str())
 }
 
 /// The error with no more than the ids, where the request's header does not fit.
-pub(super) fn encode_short_error(request: &Header, error: &Error) -> Bytes {
-    let text = error.to_wire();
+pub(super) fn encode_short_error(request: &Header, text: &str) -> Bytes {
     let mut out = Writer::new(text.len() + 160, b"");
     ids(request, &mut out);
-    out.entry(MICRO_ERROR, &text);
+    out.entry(MICRO_ERROR, text);
     out.finish(b"")
 }
 

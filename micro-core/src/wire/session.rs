@@ -139,8 +139,12 @@ struct Queued {
 #[derive(Debug)]
 enum About {
     Call(u64),
-    /// The request's header, for an error in its place; none if this is that error.
-    Reply(Option<Arc<Header>>),
+    /// The request's header, for an error in its place.
+    Reply(Arc<Header>),
+    /// The request's header and the error, for a shorter form of it.
+    Error(Arc<Header>, Box<str>),
+    /// There is nothing shorter to send.
+    ShortError,
 }
 
 impl Session {
@@ -217,12 +221,9 @@ impl Session {
         match reply {
             Ok((content_type, body)) => {
                 let packet = gomicro::encode_reply(&header, content_type, body);
-                self.push(packet, About::Reply(Some(header)));
+                self.push(packet, About::Reply(header));
             }
-            Err(error) => {
-                let packet = gomicro::encode_error(&header, error);
-                self.push(packet, About::Reply(Some(header)));
-            }
+            Err(error) => self.push_error(header, error),
         }
         true
     }
@@ -261,9 +262,7 @@ impl Session {
                 if requests.len() >= self.limits.open {
                     let detail =
                         format!("{} requests of this caller are open already", requests.len());
-                    let packet =
-                        gomicro::encode_error(&header, &Error::new(ErrorKind::Overloaded, detail));
-                    self.push(packet, About::Reply(Some(header)));
+                    self.push_error(header, &Error::new(ErrorKind::Overloaded, detail));
                     return;
                 }
                 requests.insert(id, header.clone());
@@ -298,18 +297,16 @@ impl Session {
                     let error = error.with_request(RequestState::NotSent);
                     events.push(Event::Failed { call: CallId(call), error });
                 }
-                About::Reply(Some(request)) => {
+                About::Reply(request) => {
                     let error = Error::too_large("the encoded reply", size, max);
-                    let echo = gomicro::encode_error(&request, &error);
-                    let packet = if echo.len() <= max {
-                        echo
-                    } else {
-                        gomicro::encode_short_error(&request, &error)
-                    };
-                    self.queued_bytes += packet.len();
-                    self.queue.push_front(Queued { packet, about: About::Reply(None) });
+                    let (packet, text) = gomicro::encode_error(&request, &error);
+                    self.push_front(packet, About::Error(request, text));
                 }
-                About::Reply(None) => self.counts.lost_replies += 1,
+                About::Error(request, text) => {
+                    let packet = gomicro::encode_short_error(&request, &text);
+                    self.push_front(packet, About::ShortError);
+                }
+                About::ShortError => self.counts.lost_replies += 1,
             }
         }
     }
@@ -388,6 +385,16 @@ impl Session {
     fn push(&mut self, packet: Bytes, about: About) {
         self.queued_bytes += packet.len();
         self.queue.push_back(Queued { packet, about });
+    }
+
+    fn push_error(&mut self, request: Arc<Header>, error: &Error) {
+        let (packet, text) = gomicro::encode_error(&request, error);
+        self.push(packet, About::Error(request, text));
+    }
+
+    fn push_front(&mut self, packet: Bytes, about: About) {
+        self.queued_bytes += packet.len();
+        self.queue.push_front(Queued { packet, about });
     }
 
     fn pop(&mut self) -> Option<About> {

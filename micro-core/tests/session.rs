@@ -1,0 +1,245 @@
+//! The state machine of a peer, without a network.
+
+use micro_core::wire::{CallId, Event, Limits, Outgoing, RequestId, Session, envelope};
+use micro_core::{Error, ErrorKind, Header, RequestState};
+
+const MAX: usize = 1 << 20;
+
+fn outgoing<'a>(metadata: &'a Header, body: &'a [u8]) -> Outgoing<'a> {
+    Outgoing {
+        service: "greeter",
+        endpoint: "Greeter.Hello",
+        content_type: "application/json",
+        timeout: None,
+        metadata,
+        body,
+    }
+}
+
+fn call(session: &mut Session, body: &[u8]) -> CallId {
+    session.call(&outgoing(&Header::new(), body)).unwrap()
+}
+
+/// Lets the peer take everything; returns the packets.
+fn take_all(session: &mut Session) -> Vec<Vec<u8>> {
+    let mut packets = Vec::new();
+    while let Some(packet) = session.next_packet(MAX, &mut Vec::new()) {
+        session.taken();
+        packets.push(packet.to_vec());
+    }
+    packets
+}
+
+/// A server that has received one request of this metadata.
+fn asked(metadata: &Header) -> (Session, RequestId) {
+    let mut client = Session::client(Limits::default());
+    client.call(&outgoing(metadata, b"{}")).unwrap();
+    let mut server = Session::server(Limits::default());
+    let mut events = Vec::new();
+    for packet in take_all(&mut client) {
+        server.on_packet(&packet, &mut events);
+    }
+    let Some(Event::Request { id, .. }) = events.pop() else { panic!() };
+    (server, id)
+}
+
+fn failed(events: Vec<Event>) -> Vec<(CallId, RequestState)> {
+    let state = |event| match event {
+        Event::Failed { call, error } => (call, error.request().unwrap()),
+        other => panic!("{other:?}"),
+    };
+    events.into_iter().map(state).collect()
+}
+
+#[test]
+fn the_last_packets_are_not_sent_and_the_others_wait_on() {
+    let mut session = Session::client(Limits::default());
+    let calls: Vec<CallId> = (0..5).map(|_| call(&mut session, b"")).collect();
+    assert_eq!(take_all(&mut session).len(), 5);
+    let queued = call(&mut session, b"");
+
+    let mut events = Vec::new();
+    session.undelivered(2, false, &mut events);
+    let not_sent = RequestState::NotSent;
+    assert_eq!(failed(events), [(calls[3], not_sent), (calls[4], not_sent), (queued, not_sent)]);
+
+    let mut events = Vec::new();
+    session.undelivered(2, true, &mut events);
+    let unknown = RequestState::Unknown;
+    assert_eq!(failed(events), [(calls[0], unknown), (calls[1], unknown), (calls[2], unknown)]);
+    assert!(session.is_idle());
+}
+
+#[test]
+fn a_call_given_up_before_it_was_taken_never_leaves() {
+    let mut session = Session::client(Limits::default());
+    let first = call(&mut session, b"first");
+    let second = call(&mut session, b"second");
+    assert_eq!(session.give_up(first), Some(RequestState::NotSent));
+    let packets = take_all(&mut session);
+    assert_eq!(packets.len(), 1);
+    assert_eq!(envelope::decode(&packets[0]).unwrap().1, "second");
+    assert_eq!(session.give_up(second), Some(RequestState::Unknown));
+    assert_eq!(session.give_up(second), None);
+    assert!(session.is_idle());
+}
+
+#[test]
+fn an_answer_to_a_call_given_up_is_counted_as_stray() {
+    let mut client = Session::client(Limits::default());
+    let given_up = call(&mut client, b"{}");
+    let packets = take_all(&mut client);
+    let mut server = Session::server(Limits::default());
+    let mut events = Vec::new();
+    server.on_packet(&packets[0], &mut events);
+    let Some(Event::Request { id, .. }) = events.pop() else { panic!() };
+    server.reply(id, Ok(("application/json", b"{}")));
+    client.give_up(given_up);
+    client.on_packet(&take_all(&mut server)[0], &mut events);
+    assert!(events.is_empty());
+    assert_eq!(client.counts().stray, 1);
+}
+
+#[test]
+fn a_request_is_answered_once() {
+    let (mut server, id) = asked(&Header::new());
+    assert!(server.is_open(id));
+    assert!(server.reply(id, Ok(("application/json", b"1"))));
+    assert!(!server.reply(id, Ok(("application/json", b"2"))));
+    assert!(!server.reply(id, Err(&Error::internal("3"))));
+    assert_eq!(take_all(&mut server).len(), 1);
+}
+
+#[test]
+fn a_request_that_is_too_large_fails_with_both_sizes_and_lets_the_next_pass() {
+    let mut session = Session::client(Limits::default());
+    let large = call(&mut session, &[b'x'; 2000]);
+    call(&mut session, b"small");
+    let mut events = Vec::new();
+    let packet = session.next_packet(1000, &mut events).unwrap();
+    assert_eq!(envelope::decode(&packet).unwrap().1, "small");
+    let Some(Event::Failed { call, error }) = events.pop() else { panic!() };
+    assert_eq!((call, error.kind()), (large, ErrorKind::TooLarge));
+    assert_eq!(error.request(), Some(RequestState::NotSent));
+    assert!(error.detail().contains("1000 bytes"), "{error}");
+}
+
+#[test]
+fn a_reply_that_is_too_large_becomes_that_error() {
+    let (mut server, id) = asked(&Header::new());
+    server.reply(id, Ok(("application/json", &[b'x'; 2000])));
+    let packet = server.next_packet(1200, &mut Vec::new()).unwrap();
+    assert!(packet.len() <= 1200);
+    let (header, _) = envelope::decode(&packet).unwrap();
+    let error = Error::from_wire(header.get("Micro-Error").unwrap());
+    assert_eq!(error.kind(), ErrorKind::TooLarge);
+    assert!(error.detail().contains("1200 bytes"), "{error}");
+    assert_eq!(header.get("Micro-Method"), Some("Greeter.Hello"), "the request's header again");
+}
+
+#[test]
+fn an_error_whose_echo_is_too_large_still_arrives() {
+    let metadata: Header = [("large", "x".repeat(2000))].into_iter().collect();
+    let (mut server, id) = asked(&metadata);
+    server.reply(id, Err(&Error::not_found("gone")));
+    let packet = server.next_packet(1000, &mut Vec::new()).unwrap();
+    let (header, _) = envelope::decode(&packet).unwrap();
+    assert_eq!(header.get("Micro-ID"), Some("0"));
+    assert_eq!(Error::from_wire(header.get("Micro-Error").unwrap()).detail(), "gone");
+
+    server.taken();
+    assert!(server.next_packet(10, &mut Vec::new()).is_none());
+}
+
+#[test]
+fn what_does_not_even_fit_as_an_error_is_counted() {
+    let (mut server, id) = asked(&Header::new());
+    server.reply(id, Ok(("application/json", b"{}")));
+    assert!(server.next_packet(10, &mut Vec::new()).is_none());
+    assert_eq!(server.counts().lost_replies, 1);
+}
+
+#[test]
+fn a_caller_that_is_gone_cancels_its_requests_and_counts_its_replies() {
+    let (mut server, id) = asked(&Header::new());
+    let mut events = Vec::new();
+    server.undelivered(0, true, &mut events);
+    assert!(matches!(events[..], [Event::Cancelled { id: gone }] if gone == id));
+    assert!(!server.reply(id, Ok(("application/json", b"{}"))));
+
+    let (mut server, id) = asked(&Header::new());
+    server.reply(id, Ok(("application/json", b"{}")));
+    take_all(&mut server);
+    server.undelivered(1, true, &mut events);
+    assert_eq!(server.counts().lost_replies, 1);
+}
+
+#[test]
+fn streams_late_end_and_errors_are_no_requests() {
+    let mut server = Session::server(Limits::default());
+    let header: Header = [("Micro-ID", "0"), ("Micro-Error", "EOS")].into_iter().collect();
+    let mut events = Vec::new();
+    server.on_packet(&envelope::encode(&header, b""), &mut events);
+    assert!(events.is_empty());
+    assert_eq!(server.counts().stray, 1);
+    assert!(!server.has_output(), "nothing is answered");
+}
+
+#[test]
+fn reserved_metadata_is_refused_before_it_is_sent() {
+    for key in ["Micro-Topic", "x-micro-id", "TIMEOUT", "Content-Type", "Local"] {
+        let metadata: Header = [(key, "v")].into_iter().collect();
+        let mut session = Session::client(Limits::default());
+        let error = session.call(&outgoing(&metadata, b"")).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert!(error.detail().contains(key), "{error}");
+        assert!(session.is_idle());
+    }
+}
+
+#[test]
+fn too_many_calls_and_bytes_are_refused_not_sent() {
+    let mut session = Session::client(Limits::default().with_open(2));
+    call(&mut session, b"");
+    call(&mut session, b"");
+    let error = session.call(&outgoing(&Header::new(), b"")).unwrap_err();
+    assert_eq!(
+        (error.kind(), error.request()),
+        (ErrorKind::Overloaded, Some(RequestState::NotSent))
+    );
+
+    let mut session = Session::client(Limits::default().with_queued_bytes(1000));
+    call(&mut session, &[0; 2000]);
+    let error = session.call(&outgoing(&Header::new(), b"")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Overloaded);
+    take_all(&mut session);
+    call(&mut session, b"");
+}
+
+#[test]
+fn a_caller_with_too_many_open_requests_is_told_so() {
+    let mut client = Session::client(Limits::default());
+    let calls = [call(&mut client, b""), call(&mut client, b"")];
+    let mut server = Session::server(Limits::default().with_open(1));
+    let mut events = Vec::new();
+    for packet in take_all(&mut client) {
+        server.on_packet(&packet, &mut events);
+    }
+    assert_eq!(events.len(), 1, "one is served");
+    events.clear();
+    client.on_packet(&take_all(&mut server)[0], &mut events);
+    let Some(Event::Reply { call, reply: Err(error) }) = events.pop() else { panic!() };
+    assert_eq!((call, error.kind()), (calls[1], ErrorKind::Overloaded));
+}
+
+#[test]
+fn the_remaining_time_is_never_sent_as_no_limit() {
+    let mut client = Session::client(Limits::default());
+    let header = Header::new();
+    let mut out = outgoing(&header, b"");
+    out.timeout = Some(std::time::Duration::ZERO);
+    client.call(&out).unwrap();
+    let packets = take_all(&mut client);
+    let (header, _) = envelope::decode(&packets[0]).unwrap();
+    assert_eq!(header.get("Timeout"), Some("1"));
+}
