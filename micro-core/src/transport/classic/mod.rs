@@ -109,7 +109,6 @@ impl Dialer {
     /// `InvalidInput` for what cannot be an address, `Unavailable` once the port is over.
     pub fn dial(&self, address: &str) -> Result<Socket> {
         let shared = &self.users.shared;
-        shared.check()?;
         let peer = shared.port.dial(address)?;
         let (inbox, receiver) = shared.open(peer.id())?;
         Ok(Socket::new(peer, inbox, receiver, self.users.clone()))

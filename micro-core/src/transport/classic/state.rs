@@ -104,16 +104,9 @@ impl Shared {
         }
     }
 
-    pub(super) fn check(&self) -> Result<()> {
-        match &self.lock().over {
-            Some(reason) => Err(Error::unavailable(&**reason)),
-            None => Ok(()),
-        }
-    }
-
     /// The error of a port that is over.
     pub(super) fn over(&self) -> Error {
-        self.check().err().unwrap_or_else(|| Error::unavailable("the port is over"))
+        Error::unavailable(self.lock().over.as_deref().unwrap_or("the port is over"))
     }
 
     pub(super) fn sockets(&self) -> usize {
