@@ -8,7 +8,6 @@ use std::time::Duration;
 use micro_core::Registry;
 use micro_core::registry::{Change, Service, ServiceName, WatchOptions, Watcher};
 use tokio::time::Instant;
-use tokio_stream::StreamExt;
 
 use super::well_formed;
 use crate::Failure;
