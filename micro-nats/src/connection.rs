@@ -27,6 +27,7 @@ pub(crate) struct Connection {
     client: OnceLock<Live>,
     /// Held while the client is made, so that it is made once.
     making: Mutex<()>,
+    closing: tokio::sync::Mutex<()>,
     state: watch::Sender<State>,
     /// Why it is not connected.
     reason: Mutex<String>,
@@ -49,6 +50,7 @@ impl Connection {
             options,
             client: OnceLock::new(),
             making: Mutex::new(()),
+            closing: tokio::sync::Mutex::new(()),
             state: watch::Sender::new(State::Idle),
             reason: Mutex::new("nothing has used it yet".to_owned()),
             slow: Rarely::default(),
@@ -85,6 +87,11 @@ impl Connection {
         let client = Self::connect(this)?;
         let statistics = client.statistics();
         Ok(&this.client.get_or_init(|| Live { client, statistics }).client)
+    }
+
+    /// Held by whoever closes it, so that others who do wait for the same end.
+    pub(crate) fn closing(&self) -> &tokio::sync::Mutex<()> {
+        &self.closing
     }
 
     pub(crate) fn states(&self) -> watch::Receiver<State> {

@@ -288,18 +288,18 @@ impl Nats {
     }
 
     /// Ends the connection for every handle: waits until everything that was published has
-    /// reached the server, ends all subscriptions, and waits for the end. A handle that was never
-    /// used is just closed.
+    /// reached the server, ends all subscriptions, and waits for the end. What was never used is
+    /// just closed; closing again is fine.
     ///
     /// # Errors
     /// `Unavailable` if that took longer than [`connect_wait`](NatsOptions::connect_wait); it is
     /// closed all the same, and what waited may be lost.
     pub async fn close(&self) -> Result<()> {
-        let Some(client) = self.0.started() else {
-            self.0.ended();
-            return Ok(());
-        };
         let done = self.bounded(async {
+            let _closing = self.0.closing().lock().await;
+            let (Some(client), false) = (self.0.started(), self.state() == State::Closed) else {
+                return Ok(());
+            };
             self.round_trip().await?;
             // It says nothing when it is done: then it takes no more.
             let _ = client.drain().await;
