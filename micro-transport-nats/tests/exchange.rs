@@ -1,6 +1,6 @@
 //! Packets to and fro, with ourselves and with what go-micro sends.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 
@@ -114,7 +114,7 @@ async fn ten_thousand_dials_create_no_subscription_and_work() {
     let transport = NatsTransport::new([server.address()]).unwrap();
     let mut service = End::open(&transport, Bind::Any).await;
     let mut client = End::open(&transport, Bind::ClientOnly).await;
-    let subscriptions = || async { server.monitor("/subsz").await["num_subscriptions"].clone() };
+    let subscriptions = || async { server.monitor("/subsz").await["num_subscriptions"].as_u64() };
     let before = subscriptions().await;
 
     let peers: Vec<_> =
@@ -130,7 +130,7 @@ async fn ten_thousand_dials_create_no_subscription_and_work() {
     transport.nats().round_trip().await.unwrap();
     // A round trip of the connection may have had a subscription of its own, which is gone again.
     within("the subscriptions of before", async {
-        while subscriptions().await != before {
+        while subscriptions().await > before {
             tokio::task::yield_now().await;
         }
     })
