@@ -1,4 +1,5 @@
 //! One connection to a real nats-server that comes and goes.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::time::{Duration, Instant};
 

@@ -77,6 +77,11 @@ impl NatsServer {
         }
     }
 
+    /// Gives it other arguments, from its next start on.
+    pub fn set_args(&mut self, args: &[&str]) {
+        self.args = args.iter().map(|&arg| arg.to_owned()).collect();
+    }
+
     /// Where it listens: `127.0.0.1:PORT`.
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port.number())
