@@ -1,1 +1,16 @@
+//! What the examples have in common.
 
+use tracing_subscriber::EnvFilter;
+
+/// Logs to standard error: ours from `info` on, the NATS client's from `warn` on, or what
+/// `RUST_LOG` says.
+pub fn log() {
+    let filter = EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| EnvFilter::new("info,async_nats=warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}
+
+/// The snippets of the README at the root are compiled here.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -23,3 +23,21 @@ pub use self::flags::Flags;
 pub use self::plugins::{Plugin, PluginConfig, Plugins};
 pub use self::server::{Server, ServerOptions};
 pub use self::service::{Running, Service, ServiceBuilder};
+
+/// The backends inside one process (feature `memory`).
+#[cfg(feature = "memory")]
+pub mod memory {
+    pub use micro_memory::*;
+}
+
+/// The backends over NATS (features `registry-nats`, `transport-nats`, `broker-nats`).
+#[cfg(any(feature = "registry-nats", feature = "transport-nats", feature = "broker-nats"))]
+pub mod nats {
+    #[cfg(feature = "broker-nats")]
+    pub use micro_broker_nats::{self as broker, NatsBroker};
+    pub use micro_nats::*;
+    #[cfg(feature = "registry-nats")]
+    pub use micro_registry_nats::{self as registry, NatsRegistry};
+    #[cfg(feature = "transport-nats")]
+    pub use micro_transport_nats::{self as transport, NatsTransport};
+}

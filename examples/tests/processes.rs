@@ -1,0 +1,358 @@
+//! The examples as a person runs them: separate processes, a real nats-server, real kills.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use micro::{Client, ErrorKind, RequestState};
+use micro_testkit::server::{NatsCluster, NatsServer};
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStderr, ChildStdout, Command};
+use tokio::time::timeout;
+
+const LIMIT: Duration = Duration::from_secs(40);
+
+/// A program, killed when it is dropped.
+struct Program {
+    child: Child,
+    out: Lines<BufReader<ChildStdout>>,
+    err: Lines<BufReader<ChildStderr>>,
+}
+
+impl Program {
+    fn start(path: &str, args: &[&str]) -> Self {
+        Self::start_with(path, args, &[])
+    }
+
+    fn start_with(path: &str, args: &[&str], env: &[(&str, &str)]) -> Self {
+        let mut child = Command::new(path)
+            .args(args)
+            .envs(env.iter().copied())
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let out = BufReader::new(child.stdout.take().unwrap()).lines();
+        let err = BufReader::new(child.stderr.take().unwrap()).lines();
+        Self { child, out, err }
+    }
+
+    /// Waits until it says so in its log.
+    async fn says(&mut self, words: &str) {
+        timeout(LIMIT, async {
+            while let Some(line) = self.err.next_line().await.unwrap() {
+                if line.contains(words) {
+                    return;
+                }
+            }
+            panic!("it ended without saying {words:?}");
+        })
+        .await
+        .unwrap_or_else(|_| panic!("it does not say {words:?}"));
+    }
+
+    async fn line(&mut self) -> String {
+        let line = timeout(LIMIT, self.out.next_line()).await.expect("no line in time");
+        line.unwrap().expect("it ended without a line")
+    }
+
+    /// Waits for its end: whether it succeeded, the rest of its output, its log.
+    async fn end(mut self) -> (bool, Vec<String>, Vec<String>) {
+        timeout(LIMIT, async {
+            let (mut out, mut err) = (Vec::new(), Vec::new());
+            let read_out = async {
+                while let Some(line) = self.out.next_line().await.unwrap() {
+                    out.push(line);
+                }
+            };
+            let read_err = async {
+                while let Some(line) = self.err.next_line().await.unwrap() {
+                    err.push(line);
+                }
+            };
+            tokio::join!(read_out, read_err);
+            (self.child.wait().await.unwrap().success(), out, err)
+        })
+        .await
+        .expect("it does not end")
+    }
+
+    fn signal(&self, signal: &str) {
+        let pid = self.child.id().expect("it runs").to_string();
+        let sent = std::process::Command::new("kill").args([signal, &pid]).status().unwrap();
+        assert!(sent.success());
+    }
+}
+
+const GREETER: &str = env!("CARGO_BIN_EXE_greeter");
+const SERVER: &str = env!("CARGO_BIN_EXE_greeter-server");
+const CLIENT: &str = env!("CARGO_BIN_EXE_greeter-client");
+const ECHO: &str = env!("CARGO_BIN_EXE_echo");
+
+/// The three backends at this address, by flags.
+fn nats_flags(address: &str) -> Vec<String> {
+    ["registry", "transport", "broker"]
+        .iter()
+        .flat_map(|what| [format!("--{what}=nats"), format!("--{what}_address={address}")])
+        .collect()
+}
+
+fn strs(args: &[String]) -> Vec<&str> {
+    args.iter().map(String::as_str).collect()
+}
+
+fn client(addresses: &str) -> Client {
+    use micro::nats::{Nats, NatsBroker, NatsRegistry, NatsTransport};
+    let nats = Nats::new([addresses]).unwrap();
+    Client::builder()
+        .registry(NatsRegistry::with(&nats))
+        .transport(NatsTransport::with(&nats))
+        .broker(NatsBroker::with(&nats))
+        .build()
+        .unwrap()
+}
+
+async fn greets(program: Program) {
+    let (success, out, err) = program.end().await;
+    assert_eq!(out, ["Hello World", "event: greeted World"], "{err:#?}");
+    assert!(success, "{err:#?}");
+}
+
+#[tokio::test]
+async fn the_greeter_greets_with_nothing_but_itself() {
+    greets(Program::start(GREETER, &[])).await;
+}
+
+#[tokio::test]
+async fn the_greeter_greets_over_nats_by_flags_environment_and_profile() {
+    let nats = NatsServer::start().await;
+    let address = nats.address();
+    greets(Program::start(GREETER, &strs(&nats_flags(&address)))).await;
+    let environment = [
+        ("MICRO_REGISTRY", "nats"),
+        ("MICRO_REGISTRY_ADDRESS", &*address),
+        ("MICRO_TRANSPORT", "nats"),
+        ("MICRO_TRANSPORT_ADDRESS", &*address),
+        ("MICRO_BROKER", "nats"),
+        ("MICRO_BROKER_ADDRESS", &*address),
+    ];
+    greets(Program::start_with(GREETER, &[], &environment)).await;
+    let profile = [("MICRO_NATS_ADDRESS", &*address)];
+    greets(Program::start_with(GREETER, &["--profile=nats"], &profile)).await;
+}
+
+#[tokio::test]
+async fn no_line_is_lost_when_one_of_two_servers_is_killed() {
+    let nats = NatsServer::start().await;
+    let flags = nats_flags(&nats.address());
+    let mut servers =
+        [Program::start(SERVER, &strs(&flags)), Program::start(SERVER, &strs(&flags))];
+    for server in &mut servers {
+        server.says("serving").await;
+    }
+    let mut args = flags.clone();
+    args.extend(["--count=100", "--interval=20ms", "--name=Bob"].map(str::to_owned));
+    let mut client = Program::start(CLIENT, &strs(&args));
+    for _ in 0..30 {
+        assert_eq!(client.line().await, "Hello Bob");
+    }
+    servers[0].signal("-KILL");
+    let (success, rest, err) = client.end().await;
+    assert!(success, "{err:#?}");
+    assert_eq!(rest.len(), 70, "{err:#?}");
+}
+
+#[tokio::test]
+async fn servers_and_clients_started_before_nats_find_each_other_later() {
+    let mut nats = NatsServer::start().await;
+    let flags = nats_flags(&nats.address());
+    nats.stop().await;
+    let mut server = Program::start(SERVER, &strs(&flags));
+    server.says("serving").await;
+    let mut client = Program::start(CLIENT, &strs(&flags));
+    nats.restart().await;
+    assert_eq!(client.line().await, "Hello World");
+    let (success, ..) = client.end().await;
+    assert!(success);
+}
+
+#[tokio::test]
+async fn a_client_without_a_server_or_nats_says_so_in_one_line() {
+    let mut nats = NatsServer::start().await;
+    let mut flags = nats_flags(&nats.address());
+    let (success, out, err) = Program::start(CLIENT, &strs(&flags)).end().await;
+    assert!(!success && out.is_empty());
+    let last = err.last().unwrap();
+    assert!(last.starts_with("greeter-client: ") && last.contains("greeter"), "{err:#?}");
+
+    nats.stop().await;
+    flags.push("--client_request_timeout=1s".to_owned());
+    let (success, out, err) = Program::start(CLIENT, &strs(&flags)).end().await;
+    assert!(!success && out.is_empty());
+    assert!(err.last().unwrap().contains(&nats.address()), "{err:#?}");
+}
+
+#[tokio::test]
+async fn an_unknown_backend_lists_the_known_ones() {
+    let (success, _, err) = Program::start(CLIENT, &["--registry=consul"]).end().await;
+    assert!(!success);
+    let last = err.last().unwrap();
+    assert!(["consul", "memory", "nats"].iter().all(|word| last.contains(word)), "{last}");
+}
+
+#[tokio::test]
+async fn help_shows_go_micros_flags_with_their_defaults() {
+    let (success, out, _) = Program::start(GREETER, &["--help"]).end().await;
+    let help = out.join("\n");
+    for words in [
+        "--registry_address",
+        "MICRO_REGISTRY_ADDRESS",
+        "--broker",
+        "--transport",
+        "--server_name",
+        "--client_request_timeout",
+        "30s",
+        "--profile",
+        "--namespace",
+        "127.0.0.1:4222",
+    ] {
+        assert!(help.contains(words), "{words}: {help}");
+    }
+    assert!(success);
+}
+
+#[tokio::test]
+async fn sigterm_deregisters_and_ends_in_order() {
+    let nats = NatsServer::start().await;
+    let mut server = Program::start(SERVER, &strs(&nats_flags(&nats.address())));
+    server.says("serving").await;
+    server.signal("-TERM");
+    let (success, _, err) = server.end().await;
+    assert!(success, "{err:#?}");
+    assert!(err.iter().any(|line| line.contains("stopped")), "{err:#?}");
+    let error = client(&nats.address()).call::<_, ()>("greeter", "Greeter.Hello", &()).await;
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+#[tokio::test]
+async fn large_bodies_arrive_and_too_large_ones_are_refused_with_both_sizes() {
+    let nats = NatsServer::start().await;
+    let mut server = Program::start(ECHO, &strs(&nats_flags(&nats.address())));
+    server.says("serving").await;
+    let client = client(&nats.address());
+
+    // The server's default limit is 1 MiB for a packet, and the envelope takes a third more.
+    let body = vec![7u8; 700_000];
+    let reply = client.call_raw("echo", "Echo.Echo", body.clone()).await.unwrap();
+    assert_eq!(reply, body);
+
+    let request = client.call_raw("echo", "Echo.Echo", vec![7u8; 1 << 20]).await.unwrap_err();
+    assert_eq!(request.kind(), ErrorKind::TooLarge);
+    assert_eq!(request.request(), Some(RequestState::NotSent));
+
+    let make = serde_json::json!({ "bytes": 1 << 20 });
+    let reply = client.call::<_, String>("echo", "Echo.Make", &make).await.unwrap_err();
+    assert_eq!(reply.kind(), ErrorKind::TooLarge);
+    assert_eq!(reply.request(), Some(RequestState::Executed));
+    for error in [request, reply] {
+        let numbers = error.detail().split(|c: char| !c.is_ascii_digit());
+        let sizes: Vec<u64> = numbers.filter_map(|n| n.parse().ok()).collect();
+        assert!(sizes.len() == 2 && sizes[0] > sizes[1] && sizes[1] == 1 << 20, "{error}");
+    }
+
+    let again = client.call_raw("echo", "Echo.Echo", "still there").await.unwrap();
+    assert_eq!(again, "still there");
+}
+
+#[tokio::test]
+async fn a_body_of_one_mebibyte_arrives_where_the_server_allows_it() {
+    let nats = NatsServer::start_configured("max_payload: 8MB\n").await;
+    let mut server = Program::start(ECHO, &strs(&nats_flags(&nats.address())));
+    server.says("serving").await;
+    let body: Vec<u8> = (0..1 << 20).map(|i| (i % 251) as u8).collect();
+    let client = client(&nats.address());
+    let reply = client.call_raw("echo", "Echo.Echo", body.clone()).await.unwrap();
+    assert!(reply == body);
+    let make = serde_json::json!({ "bytes": 1 << 20 });
+    let made: String = client.call("echo", "Echo.Make", &make).await.unwrap();
+    assert_eq!(made.len(), 1 << 20);
+}
+
+#[tokio::test]
+async fn a_cluster_given_as_a_list_may_lose_a_server() {
+    let mut cluster = NatsCluster::start(3).await;
+    let list = cluster.addresses().join(",");
+    let flags = nats_flags(&list);
+    let mut server = Program::start(ECHO, &strs(&flags));
+    server.says("serving").await;
+    let client = client(&list);
+    for round in 0..20 {
+        let call = client.call_raw("echo", "Echo.Echo", format!("{round}")).idempotent();
+        assert_eq!(call.await.unwrap(), format!("{round}"));
+    }
+    for killed in 0..2 {
+        cluster.server(killed).kill().await;
+        for round in 0..20 {
+            let call = client.call_raw("echo", "Echo.Echo", format!("{round}")).idempotent();
+            let reply = call.timeout(LIMIT).retries(50).await.unwrap();
+            assert_eq!(reply, format!("{round}"), "after {killed}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn garbage_on_every_subject_ends_nothing() {
+    let nats = NatsServer::start().await;
+    let mut server = Program::start(ECHO, &strs(&nats_flags(&nats.address())));
+    server.says("serving").await;
+    let client = client(&nats.address());
+    assert_eq!(client.call_raw("echo", "Echo.Echo", "before").await.unwrap(), "before");
+
+    // Whoever hears everything learns every subject that they listen to.
+    let raw = micro::nats::async_nats::connect(nats.url()).await.unwrap();
+    let known = client.registry().get(&"echo".parse().unwrap()).await.unwrap();
+    let listens = known[0].nodes[0].address.clone();
+    let subjects = [
+        "micro.nats.query",
+        "micro.nats.watch",
+        "micro.registry.nats.query",
+        "micro.registry.nats.watch",
+        "micro.lease.echo",
+        &listens,
+    ];
+    let deep = "[".repeat(100_000);
+    let junk = vec![0xffu8; 1 << 20];
+    let garbage: [&[u8]; 12] = [
+        b"",
+        b"null",
+        b"{}",
+        b"[]",
+        b"\x00",
+        b"{\"Action\":\"get\"}",
+        b"{\"Service\":null,\"Action\":\"delete\"}",
+        b"{\"Service\":{\"name\":\"echo\"},\"Action\":\"delete\"}",
+        b"{\"Header\":{\"Micro-ID\":\"1\"},\"Body\":\"@\"}",
+        b"{\"Header\":{},\"Body\":null}",
+        deep.as_bytes(),
+        &junk,
+    ];
+    for subject in subjects {
+        for content in garbage {
+            let content = content.to_vec();
+            raw.publish(subject.to_owned(), content.clone().into()).await.unwrap();
+            let reply = "micro.nats.query".to_owned();
+            raw.publish_with_reply(subject.to_owned(), reply, content.into()).await.unwrap();
+        }
+    }
+    raw.flush().await.unwrap();
+    for round in 0..20 {
+        let reply = client.call_raw("echo", "Echo.Echo", format!("{round}")).await.unwrap();
+        assert_eq!(reply, format!("{round}"));
+    }
+    // Also for one who asks for the first time.
+    let other = self::client(&nats.address());
+    assert_eq!(other.call_raw("echo", "Echo.Echo", "after").await.unwrap(), "after");
+}
