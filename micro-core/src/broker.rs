@@ -212,6 +212,14 @@ impl Subscription {
         Self { deliveries: Box::pin(deliveries) }
     }
 
+    /// The next event, or `None` when the broker was closed. Cancel safe.
+    ///
+    /// # Errors
+    /// What was lost, as `Overloaded`; the next call goes on after it.
+    pub async fn next(&mut self) -> Option<Result<Delivery>> {
+        std::future::poll_fn(|cx| self.deliveries.as_mut().poll_next(cx)).await
+    }
+
     /// Ends the subscription, within a bound of the backend. What had arrived before can still be
     /// read; then the stream ends.
     ///

@@ -1,4 +1,5 @@
 //! Real go-micro calls and events: read, and written as go-micro writes them.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use micro_core::header::keys::{MICRO_ID, MICRO_ID_OLD};
 use micro_core::wire::{Event, Limits, Outgoing, Request, RequestId, Session, envelope};

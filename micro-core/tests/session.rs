@@ -1,4 +1,5 @@
 //! The state machine of a peer, without a network.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use micro_core::wire::{CallId, Event, Limits, Outgoing, RequestId, Session, envelope};
 use micro_core::{Error, ErrorKind, Header, RequestState};

@@ -40,6 +40,11 @@ impl Watcher {
     pub fn new(changes: impl Stream<Item = Change> + Send + 'static) -> Self {
         Self { changes: Box::pin(changes) }
     }
+
+    /// The next change, or `None` when the registry was closed. Cancel safe.
+    pub async fn next(&mut self) -> Option<Change> {
+        std::future::poll_fn(|cx| self.changes.as_mut().poll_next(cx)).await
+    }
 }
 
 impl Stream for Watcher {

@@ -10,7 +10,6 @@ use micro_core::registry::{Change, Node, Service, ServiceName, WatchOptions};
 use micro_core::{Error, Registry, Result};
 use tokio::sync::watch;
 use tokio::time::Instant;
-use tokio_stream::StreamExt;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::hub::lock;

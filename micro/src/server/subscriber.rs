@@ -11,7 +11,6 @@ use micro_core::codec::{Decode, check_content_type};
 use micro_core::header::keys::CONTENT_TYPE;
 use micro_core::{Error, Result};
 use tokio::sync::Semaphore;
-use tokio_stream::StreamExt;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
