@@ -35,7 +35,7 @@ fn client(plugins: &Plugins) -> Client {
 /// A greeter that answers with its id.
 async fn numbered(plugins: &Plugins, id: &'static str) -> Running {
     let service = Service::builder("greeter").plugins(plugins).id(id);
-    let service = service.handler("Greeter.Who", async move |_: Context, (): ()| Ok(id));
+    let service = service.handler("Greeter.Who", move |_: Context, (): ()| async move { Ok(id) });
     service.build().unwrap().start().await.unwrap()
 }
 
