@@ -1,7 +1,7 @@
 //! The connection behind the handles: made once, and watched.
 
 use std::fmt;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
@@ -39,6 +39,20 @@ pub(crate) struct Connection {
 struct Live {
     client: Client,
     statistics: Arc<Statistics>,
+    greeted: AtomicBool,
+}
+
+impl Live {
+    /// The client is connected a moment before it knows how much the server takes; only the first
+    /// time matters.
+    fn knows_server(&self) -> bool {
+        if self.greeted.load(Ordering::Acquire) {
+            return true;
+        }
+        let greeted = self.client.try_server_info().is_some();
+        self.greeted.fetch_or(greeted, Ordering::Release);
+        greeted
+    }
 }
 
 impl Connection {
@@ -86,7 +100,7 @@ impl Connection {
         }
         let client = Self::connect(this)?;
         let statistics = client.statistics();
-        Ok(&this.client.get_or_init(|| Live { client, statistics }).client)
+        Ok(&this.client.get_or_init(|| Live { client, statistics, greeted: false.into() }).client)
     }
 
     /// Held by whoever closes it, so that others who do wait for the same end.
@@ -111,8 +125,10 @@ impl Connection {
         }
     }
 
+    /// Whether what is published now goes out.
     pub(crate) fn is_connected(&self) -> bool {
-        self.started().is_some_and(|client| client.connection_state() == ClientState::Connected)
+        let Some(live) = self.client.get() else { return false };
+        live.client.connection_state() == ClientState::Connected && live.knows_server()
     }
 
     /// How often it has been connected.

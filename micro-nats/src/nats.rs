@@ -328,6 +328,9 @@ impl Nats {
             // What the watch tells and what the client does are not set at one moment.
             let _ = timeout(pause, states.changed()).await;
             pause = (pause * 2).min(Duration::from_millis(250));
+            if is_over(client) {
+                return Err(self.0.ended());
+            }
         }
     }
 
@@ -342,6 +345,12 @@ impl Nats {
         })
     }
 }
+
+/// Handles go where they are needed.
+const _: () = {
+    const fn is_shared<T: Send + Sync>() {}
+    is_shared::<Nats>();
+};
 
 impl fmt::Debug for Nats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -362,6 +371,13 @@ async fn publish(
         Some(reply) => client.publish_with_reply(subject, reply, payload).await,
         None => client.publish(subject, payload).await,
     }
+}
+
+/// Whether the task behind the client has ended, with its runtime for instance.
+fn is_over(client: &Client) -> bool {
+    let mut client = client.clone();
+    let room = Pin::new(&mut client).poll_ready(&mut Context::from_waker(Waker::noop()));
+    matches!(room, Poll::Ready(Err(_)))
 }
 
 /// 22 letters and digits that nobody else makes.

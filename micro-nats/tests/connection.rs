@@ -225,7 +225,7 @@ async fn try_publish_gives_the_packet_back_while_away() {
     assert_eq!(next(&mut messages).await.payload, packet());
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flood_of_try_publish_and_ready_loses_nothing_and_keeps_order() {
     const MANY: u32 = 20_000;
     let server = NatsServer::start().await;
@@ -250,6 +250,16 @@ async fn a_flood_of_try_publish_and_ready_loses_nothing_and_keeps_order() {
         assert_eq!(next(&mut messages).await.payload, number.to_be_bytes().as_slice());
     }
     assert!(sender.await.unwrap() > 0, "a queue of 8 was never full");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_server_takes_is_known_as_soon_as_it_is_connected() {
+    let server = NatsServer::start_configured("max_payload: 2000").await;
+    for _ in 0..50 {
+        let nats = nats(&server);
+        let error = nats.publish("large", None, vec![0; 2001].into()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TooLarge);
+    }
 }
 
 #[tokio::test]
@@ -427,9 +437,21 @@ async fn closing_what_was_never_used_closes_it() {
     assert_eq!(nats.connected().await.unwrap_err().kind(), ErrorKind::Unavailable);
 }
 
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+#[test]
+fn the_end_of_its_runtime_is_seen_as_closed_also_while_away() {
+    let nats = Nats::new(["127.0.0.1:1"]).unwrap();
+    runtime().block_on(async { nats.client() }).unwrap();
+    let ready = runtime().block_on(async { timeout(LIMIT, nats.ready()).await });
+    assert_eq!(ready.expect("an end").unwrap_err().kind(), ErrorKind::Unavailable);
+    assert_eq!(nats.state(), State::Closed);
+}
+
 #[test]
 fn the_end_of_its_runtime_is_seen_as_closed() {
-    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let first = runtime();
     let (server, nats) = first.block_on(async {
         let server = NatsServer::start().await;
