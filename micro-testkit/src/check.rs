@@ -198,7 +198,7 @@ pub(crate) use ensure;
 
 /// Makes of a list of checks the suite of a module, and the macro that turns it into tests.
 macro_rules! suite {
-    ($dollar:tt $macro_name:ident in $module:ident: $($group:ident { $($check:ident,)* })*) => {
+    (($dollar:tt) $macro_name:ident in $module:ident: $($group:ident { $($check:ident,)* })*) => {
         /// Every check, in the order of the contract.
         pub fn suite() -> Vec<$crate::Check<dyn Fixture>> {
             vec![$($($crate::Check::new(

@@ -23,7 +23,7 @@ pub(super) async fn a_closed_peer_takes_nothing(fixture: &dyn Fixture) -> Checke
     takes_nothing(&accepted).await
 }
 
-pub(super) async fn the_dialler_s_close_is_seen_after_its_packets(
+pub(super) async fn a_close_by_the_dialler_is_seen_after_its_packets(
     fixture: &dyn Fixture,
 ) -> Checked {
     let mut server = Side::open(fixture, Bind::Any).await?;
@@ -51,7 +51,7 @@ pub(super) async fn the_dialler_s_close_is_seen_after_its_packets(
     Ok(())
 }
 
-pub(super) async fn the_acceptor_s_close_is_seen_after_its_packets(
+pub(super) async fn a_close_by_the_acceptor_is_seen_after_its_packets(
     fixture: &dyn Fixture,
 ) -> Checked {
     let mut server = Side::open(fixture, Bind::Any).await?;

@@ -95,8 +95,8 @@ suite! { ($) transport_suite in transport:
     }
     closing {
         a_closed_peer_takes_nothing,
-        the_dialler_s_close_is_seen_after_its_packets,
-        the_acceptor_s_close_is_seen_after_its_packets,
+        a_close_by_the_dialler_is_seen_after_its_packets,
+        a_close_by_the_acceptor_is_seen_after_its_packets,
         closing_one_peer_leaves_the_others,
         closing_twice_is_fine,
         a_dropped_port_is_noticed,
