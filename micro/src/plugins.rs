@@ -223,18 +223,21 @@ fn memory(plugins: Plugins) -> Plugins {
         .with_broker("memory", Arc::new(move |_| Ok(Arc::new(MemoryBroker::with(&broker)))))
 }
 
-/// One connection for each list of addresses.
+/// One connection for each set of servers and credentials.
 #[cfg(any(feature = "registry-nats", feature = "transport-nats", feature = "broker-nats"))]
 fn nats(plugins: Plugins) -> Plugins {
     use micro_nats::Nats;
 
-    let connections: Arc<Mutex<HashMap<String, Nats>>> = Arc::default();
+    let connections: Arc<Mutex<Vec<Nats>>> = Arc::default();
     let connect = Arc::new(move |config: &PluginConfig| -> Result<Nats> {
-        let nats = Nats::new(&config.addresses)?;
+        let new = Nats::new(&config.addresses)?;
         let mut connections = lock(&connections);
-        // Not by `addresses()`, which hides what the credentials are.
-        let key = config.addresses.join(",");
-        Ok(connections.entry(key).or_insert(nats).clone())
+        // Equal options are equal servers and credentials, however they were written.
+        if let Some(shared) = connections.iter().find(|nats| nats.options() == new.options()) {
+            return Ok(shared.clone());
+        }
+        connections.push(new.clone());
+        Ok(new)
     });
     #[cfg(feature = "registry-nats")]
     let plugins = plugins.with_registry("nats", {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use micro_core::codec::Decode;
 use micro_core::{RequestState, Result};
+use tracing::Instrument;
 
 use super::{CallOptions, Client};
 
@@ -91,14 +92,16 @@ where
 
     fn into_future(self) -> Self::IntoFuture {
         let Self { client, service, endpoint, body, options, .. } = self;
-        Box::pin(async move {
+        let span = tracing::debug_span!("call", service, endpoint);
+        let calling = async move {
             let body = body.map_err(|error| error.with_request(RequestState::NotSent))?;
             let reply = client.run(&service, &endpoint, &body, &options).await?;
             C::decode(reply.body).map_err(|error| {
                 micro_core::Error::internal(format!("the reply cannot be read: {error}"))
                     .with_request(RequestState::Executed)
             })
-        })
+        };
+        Box::pin(calling.instrument(span))
     }
 }
 

@@ -30,6 +30,7 @@ use self::pool::Pool;
 pub use self::publish::Publish;
 pub use self::select::Strategy;
 use self::select::{Selector, Target};
+use crate::hub::{Conn, Hub};
 
 /// Calls services and publishes events. Cheap to clone; clones share everything.
 ///
@@ -167,12 +168,11 @@ impl Client {
     {
         let metadata = self.inherited.as_ref().map(|i| i.metadata.clone()).unwrap_or_default();
         Publish {
-            broker: self.inner.broker.clone(),
+            client: self.clone(),
             topic: Topic::new(topic),
             body: C::encode(event),
             content_type: C::CONTENT_TYPE.into(),
             metadata: Ok(metadata),
-            limit: self.limit(None),
         }
     }
 
@@ -234,6 +234,12 @@ impl Client {
                 true => deadline.min(Instant::now() + self.attempt_limit(options, deadline)),
                 false => deadline,
             };
+            let (hub, conn) =
+                inner.pool.conn(&target.address, &options.content_type).await.map_err(not_sent)?;
+            if inner.transport.health().is_err() {
+                // Waited for once: if it is not there by then, no other node is either.
+                self.away(&conn, deadline).await?;
+            }
             let call = Outgoing {
                 service,
                 endpoint,
@@ -242,7 +248,7 @@ impl Client {
                 metadata,
                 body,
             };
-            let error = match self.attempt(&target, &call, limit, deadline).await {
+            let error = match self.attempt(&hub, &conn, &call, limit).await {
                 Ok(reply) => return Ok(reply),
                 Err(error) => error,
             };
@@ -314,26 +320,21 @@ impl Client {
     /// One request to one node, and its answer.
     async fn attempt(
         &self,
-        target: &Target,
+        hub: &Arc<Hub>,
+        conn: &Arc<Conn>,
         call: &Outgoing<'_>,
         limit: Instant,
-        deadline: Instant,
     ) -> Result<micro_core::wire::Reply> {
-        let inner = &*self.inner;
-        let (hub, conn) = inner.pool.conn(&target.address, call.content_type).await?;
-        if inner.transport.health().is_err() {
-            self.away(&conn, deadline).await?;
-        }
         let in_flight = hub.begin();
         let pending = conn.call(call)?;
-        hub.send(&conn);
+        hub.send(conn);
         let answer = pending.until(limit).await;
         drop(in_flight);
         match answer {
             Ok(reply) => reply,
             Err(state) => {
                 let waited = call.timeout.unwrap_or_default();
-                let reason = match (state, inner.transport.health()) {
+                let reason = match (state, self.inner.transport.health()) {
                     (RequestState::NotSent, Err(reason)) => reason,
                     _ => Error::timeout(format!(
                         "no answer from {} of {} within {waited:?}",
@@ -346,7 +347,7 @@ impl Client {
     }
 
     /// Waits for the network, but not longer than a caller wants to.
-    async fn away(&self, conn: &crate::hub::Conn, deadline: Instant) -> Result<()> {
+    async fn away(&self, conn: &Conn, deadline: Instant) -> Result<()> {
         let wait = self.connect_deadline(deadline);
         match tokio::time::timeout_at(wait, conn.peer.ready()).await {
             Ok(ready) => ready.map_err(not_sent),

@@ -53,8 +53,11 @@ impl Pool {
             if conn.is_usable() {
                 return Ok((open.hub.clone(), conn.clone()));
             }
-            let stale = conns.by_address.remove(address);
-            conns.by_peer.retain(|_, conn| stale.as_ref().is_none_or(|s| !Arc::ptr_eq(s, conn)));
+            // Late answers to earlier calls may still come there.
+            if !conn.is_busy() {
+                let stale = conn.peer.id();
+                conns.by_peer.remove(&stale);
+            }
         }
         let peer = open.hub.port.dial(address)?;
         let id = peer.id();

@@ -4,13 +4,13 @@ use std::borrow::Cow;
 use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
-use std::sync::Arc;
 
 use bytes::Bytes;
-use micro_core::broker::{Broker, Message, Topic};
+use micro_core::broker::{Message, Topic};
 use micro_core::header::keys::CONTENT_TYPE;
 use micro_core::{Error, Header, RequestState, Result};
-use tokio::time::Instant;
+
+use super::Client;
 
 /// An event that is published when it is awaited.
 ///
@@ -18,12 +18,11 @@ use tokio::time::Instant;
 /// `InvalidInput` (topic, body or metadata), `TooLarge` with both sizes, `Unavailable`.
 #[must_use = "an event is published when it is awaited"]
 pub struct Publish {
-    pub(super) broker: Arc<dyn Broker>,
+    pub(super) client: Client,
     pub(super) topic: Result<Topic>,
     pub(super) body: Result<Bytes>,
     pub(super) content_type: Cow<'static, str>,
     pub(super) metadata: Result<Header>,
-    pub(super) limit: Instant,
 }
 
 impl Publish {
@@ -57,9 +56,10 @@ impl IntoFuture for Publish {
             let (topic, mut header) = (self.topic?, self.metadata?);
             header.insert(CONTENT_TYPE, self.content_type);
             let message = Message::new(header, self.body?);
-            match tokio::time::timeout_at(self.limit, self.broker.publish(&topic, message)).await {
+            let (limit, broker) = (self.client.limit(None), self.client.broker());
+            match tokio::time::timeout_at(limit, broker.publish(&topic, message)).await {
                 Ok(published) => published,
-                Err(_) => Err((self.broker.health().err())
+                Err(_) => Err((broker.health().err())
                     .unwrap_or_else(|| Error::timeout(format!("could not publish to {topic}")))
                     .with_request(RequestState::Unknown)),
             }

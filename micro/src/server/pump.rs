@@ -12,6 +12,7 @@ use micro_core::wire::{Event, Limits, Request, RequestId, Session};
 use micro_core::{Error, ErrorKind, Result};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
+use tracing::Instrument;
 
 use super::handler::{Answer, Handler, Running};
 use super::options::ServerOptions;
@@ -99,6 +100,10 @@ impl Serving {
                         for event in requests.drain(..) {
                             if let Event::Request { id, request } = event {
                                 ready |= self.request(&conn, id, &request);
+                                if request.closes() {
+                                    // Whoever still works for it holds it.
+                                    callers.remove(&conn.peer.id());
+                                }
                             }
                         }
                         if ready {
@@ -151,13 +156,26 @@ impl Serving {
         let source = Source::Request(request.clone());
         let context = Context::new(names, source, deadline, self.client.clone());
         let in_flight = self.hub.begin();
-        let mut running = handler.start(context.clone(), request);
-        match Pin::new(&mut running).poll(&mut TaskContext::from_waker(Waker::noop())) {
-            Poll::Ready(answer) => self.answer(conn, id, answer),
-            Poll::Pending => {
+        let span = tracing::debug_span!(
+            "serve",
+            service = self.service,
+            endpoint = request.endpoint(),
+            peer = conn.peer.remote()
+        );
+        let polled = span.in_scope(|| {
+            let mut running = handler.start(context.clone(), request);
+            let cx = &mut TaskContext::from_waker(Waker::noop());
+            match Pin::new(&mut running).poll(cx) {
+                Poll::Ready(answer) => Ok(answer),
+                Poll::Pending => Err(running),
+            }
+        });
+        match polled {
+            Ok(answer) => self.answer(conn, id, answer),
+            Err(running) => {
                 conn.state().handlers.insert(id, context.token().clone());
                 let work = self.clone().work(conn.clone(), id, running, context, in_flight);
-                self.tasks.spawn(work);
+                self.tasks.spawn(work.instrument(span));
                 false
             }
         }
@@ -197,6 +215,10 @@ impl Serving {
     }
 
     fn answer(&self, conn: &Conn, id: RequestId, answer: Answer) -> bool {
+        if let Err(error) = &answer {
+            let (service, peer) = (&self.service, conn.peer.remote());
+            tracing::debug!(service, peer, code = error.code(), %error, "answering with an error");
+        }
         let mut state = conn.state();
         match answer {
             Ok((content_type, body)) => state.session.reply(id, Ok((&content_type, &body))),
