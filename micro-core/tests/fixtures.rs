@@ -1,4 +1,5 @@
 //! What real go-micro sends to the registry and as errors.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use micro_core::registry::Service;
 use micro_core::{Error, ErrorKind};

@@ -1,4 +1,5 @@
 //! What holds for any input: headers, errors, topics, services.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::{BTreeMap, HashMap};
 

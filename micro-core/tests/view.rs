@@ -1,4 +1,5 @@
 //! The view that backends keep of a registry, and the watchers of it.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
