@@ -2,6 +2,8 @@
 
 mod config;
 mod driver;
+#[cfg(test)]
+mod fixtures;
 mod interest;
 mod members;
 mod message;

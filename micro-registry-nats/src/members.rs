@@ -15,6 +15,8 @@ use crate::message::{Heartbeat, Told, describe};
 pub(crate) struct Members {
     view: View,
     known: BTreeMap<String, HashMap<NodeKey, Known>>,
+    /// Where the known nodes listen, and how many of them at each address.
+    addresses: HashMap<String, usize>,
     bytes: usize,
     bounds: Bounds,
     /// When the next lease may run out; never later than it does.
@@ -45,6 +47,7 @@ struct Known {
     hash: Option<u64>,
     /// `None`: a node of this process, which is believed as long as it is registered.
     until: Option<Instant>,
+    address: String,
     bytes: usize,
 }
 
@@ -70,6 +73,7 @@ impl Members {
         Self {
             view: View::new(bounds.max_nodes),
             known: BTreeMap::new(),
+            addresses: HashMap::new(),
             bytes: 0,
             bounds,
             next: None,
@@ -88,6 +92,7 @@ impl Members {
             let known = Known {
                 hash: lease.map(|_| describe(&service, &node)),
                 until: Some(now + lease.unwrap_or(self.bounds.unleased)),
+                address: node.address.clone(),
                 bytes: share,
             };
             refused += usize::from(!self.put(&service, node, known));
@@ -98,7 +103,8 @@ impl Members {
     /// Takes in nodes of this process.
     pub(crate) fn insert_own(&mut self, mut service: Service) {
         for node in std::mem::take(&mut service.nodes) {
-            self.put(&service, node, Known { hash: None, until: None, bytes: 0 });
+            let address = node.address.clone();
+            self.put(&service, node, Known { hash: None, until: None, address, bytes: 0 });
         }
     }
 
@@ -112,7 +118,7 @@ impl Members {
         self.view.forget(name);
         self.complete.1.remove(name);
         for known in self.known.remove(name).into_iter().flat_map(HashMap::into_values) {
-            self.bytes -= known.bytes;
+            self.forgotten(&known);
         }
     }
 
@@ -195,6 +201,11 @@ impl Members {
         self.known.get(name).map(|nodes| nodes.keys().cloned().collect()).unwrap_or_default()
     }
 
+    /// Whether a known node listens there.
+    pub(crate) fn is_address(&self, subject: &str) -> bool {
+        self.addresses.contains_key(subject)
+    }
+
     pub(crate) fn is_full(&self) -> bool {
         self.view.len() >= self.bounds.max_nodes || self.bytes >= self.bounds.max_bytes
     }
@@ -233,11 +244,15 @@ impl Members {
         if is_new {
             debug!(service = service.name, version = key.version, node = key.id, "node joined");
         }
-        self.bytes = bytes;
         if let Some(until) = new.until {
             self.expect(until);
         }
-        self.known.entry(service.name.clone()).or_default().insert(key, new);
+        self.bytes += new.bytes;
+        *self.addresses.entry(new.address.clone()).or_default() += 1;
+        let nodes = self.known.entry(service.name.clone()).or_default();
+        if let Some(old) = nodes.insert(key, new) {
+            self.forgotten(&old);
+        }
         true
     }
 
@@ -245,13 +260,24 @@ impl Members {
         let Some(nodes) = self.known.get_mut(name) else {
             return;
         };
-        if let Some(known) = nodes.remove(key) {
-            debug!(service = name, version = key.version, node = key.id, why, "node left");
-            self.bytes -= known.bytes;
-            self.view.remove(name, Some(&key.version), &key.id);
-        }
+        let gone = nodes.remove(key);
         if nodes.is_empty() {
             self.known.remove(name);
+        }
+        if let Some(known) = gone {
+            debug!(service = name, version = key.version, node = key.id, why, "node left");
+            self.view.remove(name, Some(&key.version), &key.id);
+            self.forgotten(&known);
+        }
+    }
+
+    fn forgotten(&mut self, known: &Known) {
+        self.bytes -= known.bytes;
+        if let Some(count) = self.addresses.get_mut(&known.address) {
+            *count -= 1;
+            if *count == 0 {
+                self.addresses.remove(&known.address);
+            }
         }
     }
 
@@ -354,7 +380,7 @@ mod tests {
             members.remove("greeter", &NodeKey::new("1", "a"));
             assert_eq!(members.insert(told("1", "c", Some(SECOND)), now), 0, "there is room");
             members.forget("greeter");
-            assert_eq!(members.bytes, 0);
+            assert_eq!((members.bytes, members.addresses.len()), (0, 0));
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -25,8 +25,8 @@ use crate::state::State;
 
 /// How many lookups are under way at the same time; others wait.
 const MAX_LOOKUPS: usize = 1024;
-/// How long a registration waits for a connection that is just being made, so that it is usually
-/// visible when `register` returns.
+/// How long the first registrations wait for a connection that is just being made, so that they
+/// are usually visible when `register` returns.
 const FIRST_CONNECT: Duration = Duration::from_secs(1);
 
 /// Services found by asking everybody on NATS, as go-micro does.
@@ -47,6 +47,7 @@ struct Handle {
     /// Opened by us, so it is ours to close.
     owns_connection: bool,
     task: Mutex<Option<AbortHandle>>,
+    first_use: OnceLock<Instant>,
 }
 
 impl NatsRegistry {
@@ -64,11 +65,9 @@ impl NatsRegistry {
     }
 
     /// A registry on a connection that others use too.
-    ///
-    /// # Errors
-    /// None with the default options; it is a `Result` like those of the other constructors.
-    pub fn with(nats: &Nats) -> Result<Self> {
-        Self::with_options(nats, Options::default())
+    #[must_use]
+    pub fn with(nats: &Nats) -> Self {
+        Self::with_options(nats, Options::default()).expect("the default options are valid")
     }
 
     /// A registry with these options on a connection that others use too.
@@ -98,6 +97,7 @@ impl NatsRegistry {
             query_limit,
             owns_connection,
             task: Mutex::new(None),
+            first_use: OnceLock::new(),
         })))
     }
 
@@ -119,7 +119,8 @@ impl NatsRegistry {
         let mut states = nats.states();
         let starting =
             |state: &Connection| matches!(state, Connection::Idle | Connection::Connecting);
-        let _ = timeout(FIRST_CONNECT, states.wait_for(|state| !starting(state))).await;
+        let until = *self.0.first_use.get_or_init(Instant::now) + FIRST_CONNECT;
+        let _ = timeout_at(until, states.wait_for(|state| !starting(state))).await;
         let connected = |state: &Connection| matches!(state, Connection::Connected { .. });
         if !connected(&states.borrow_and_update()) {
             return;

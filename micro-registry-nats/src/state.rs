@@ -393,7 +393,8 @@ impl State {
                 return Ok(());
             }
         }
-        if !may_answer_to(reply) || self.own.is_address(reply) {
+        let somebody_listens = self.own.is_address(reply) || self.members.is_address(reply);
+        if somebody_listens || !may_answer_to(reply) {
             return Err(Garbage("a query whose reply subject must not be answered on"));
         }
         let reply = Subject::from(reply);

@@ -1,0 +1,142 @@
+//! How those go who say nothing, and how those stay who live.
+
+use std::time::Duration;
+
+use micro_core::Registry;
+use micro_registry_nats::Options;
+use micro_testkit::server::NatsServer;
+use serde_json::Value;
+
+use crate::go::{GoPeer, next, v3, v6};
+use crate::{Watch, find, plain, register, registry, service, within};
+
+const LEASE: Duration = Duration::from_millis(300);
+
+fn short() -> Options {
+    Options::default().with_lease(LEASE)
+}
+
+#[tokio::test]
+async fn a_node_of_ours_that_dies_leaves_within_its_lease() {
+    let server = NatsServer::start().await;
+    let (dies, lives) = (registry(&server, short()), plain(&server));
+    let mut watch = Watch::synced(&lives).await;
+    register(&dies, &service("1", "a")).await;
+    watch.until(&["a"]).await;
+    drop(dies);
+    watch.until(&[]).await;
+}
+
+#[tokio::test]
+async fn a_node_of_ours_that_lives_stays_by_its_heartbeats_alone() {
+    let server = NatsServer::start().await;
+    // Nobody answers queries for those who watch: only heartbeats can keep it.
+    let (lives, sees) = (registry(&server, short()), plain(&server));
+    let peer = GoPeer::new(&server, v6()).await;
+    let mut heartbeats = peer.subscribe("micro.lease.greeter").await;
+    let mut queries = peer.subscribe("micro.nats.query").await;
+    let mut watch = Watch::synced(&sees).await;
+    assert!(!next(&mut queries).await.payload.is_empty(), "the watcher's own");
+    register(&lives, &service("1", "a")).await;
+    watch.until(&["a"]).await;
+    for _ in 0..12 {
+        let heartbeat: Value =
+            serde_json::from_slice(&next(&mut heartbeats).await.payload).unwrap();
+        assert_eq!((&heartbeat["id"], &heartbeat["lease"]), (&"a".into(), &300.into()));
+        assert!(heartbeat["hash"].as_str().is_some_and(|hash| hash.len() == 16));
+    }
+    assert!(!watch.changes_within(LEASE).await);
+    // On a machine that stood still it may have been asked for; not as a rule.
+    queries.unsubscribe().await.unwrap();
+    let mut asked = 0;
+    while tokio_stream::StreamExt::next(&mut queries).await.is_some() {
+        asked += 1;
+    }
+    assert!(asked < 6, "asked {asked} times in 12 heartbeats");
+}
+
+#[tokio::test]
+async fn a_go_node_is_asked_when_its_time_is_over_and_stays_while_it_answers() {
+    for spoken in [v6(), v3()] {
+        let server = NatsServer::start().await;
+        let registry = registry(&server, Options::default().with_unleased(LEASE));
+        let mut watch = Watch::synced(&registry).await;
+        let mut peer = GoPeer::registered(&server, spoken).await;
+        watch.until(&[&peer.spoken.id()]).await;
+        within("being asked", async {
+            while peer.asked() < 3 {
+                watch.changes_within(LEASE / 10).await;
+                assert_eq!(watch.ids(), [peer.spoken.id()]);
+            }
+        })
+        .await;
+        peer.die().await;
+        watch.until(&[]).await;
+    }
+}
+
+#[tokio::test]
+async fn the_heartbeat_of_an_unknown_node_is_asked_after() {
+    let server = NatsServer::start().await;
+    let registry = plain(&server);
+    let mut watch = Watch::synced(&registry).await;
+    let mut peer = GoPeer::new(&server, v6()).await;
+    peer.serve().await;
+    let heartbeat = r#"{"id":"somebody","version":"latest","lease":6000,"hash":"0"}"#;
+    peer.publish("micro.lease.greeter", None, heartbeat).await;
+    watch.until(&[&peer.spoken.id()]).await;
+}
+
+#[tokio::test]
+async fn the_heartbeat_of_another_description_is_asked_after() {
+    let server = NatsServer::start().await;
+    let (ours, sees) = (plain(&server), plain(&server));
+    register(&ours, &service("1", "a")).await;
+    let mut watch = Watch::synced(&sees).await;
+    watch.until(&["a"]).await;
+    let peer = GoPeer::new(&server, v6()).await;
+    let mut queries = peer.subscribe("micro.nats.query").await;
+    let heartbeat = r#"{"id":"a","version":"1","lease":6000,"hash":"0123456789abcdef"}"#;
+    peer.publish("micro.lease.greeter", None, heartbeat).await;
+    let query: Value = serde_json::from_slice(&next(&mut queries).await.payload).unwrap();
+    assert_eq!((&query["Action"], &query["Service"]["name"]), (&"get".into(), &"greeter".into()));
+    assert_eq!(watch.ids(), ["a"]);
+}
+
+#[tokio::test]
+async fn unknown_nodes_are_not_asked_after_with_every_heartbeat() {
+    let server = NatsServer::start().await;
+    let registry = plain(&server);
+    let _watch = Watch::synced(&registry).await;
+    let peer = GoPeer::new(&server, v6()).await;
+    let mut queries = peer.subscribe("micro.nats.query").await;
+    for id in 0..1000 {
+        let heartbeat = format!(r#"{{"id":"{id}","version":"1","lease":6000,"hash":"0"}}"#);
+        peer.publish("micro.lease.greeter", None, &heartbeat).await;
+    }
+    next(&mut queries).await;
+    // It has read all of them when it has also answered what came after them.
+    within("a lookup", registry.list()).await.unwrap();
+    queries.unsubscribe().await.unwrap();
+    let mut asked = 0;
+    while tokio_stream::StreamExt::next(&mut queries).await.is_some() {
+        asked += 1;
+    }
+    assert!(asked < 20, "asked {asked} times more for a thousand heartbeats");
+}
+
+#[tokio::test]
+async fn who_is_said_to_be_gone_and_is_not_comes_back() {
+    let server = NatsServer::start().await;
+    let (ours, sees) = (plain(&server), plain(&server));
+    let mut watch = Watch::synced(&sees).await;
+    register(&ours, &service("1", "a")).await;
+    watch.until(&["a"]).await;
+    let peer = GoPeer::new(&server, v6()).await;
+    let farewell =
+        r#"{"Service":{"name":"greeter","version":"1","nodes":[{"id":"a"}]},"Action":"delete"}"#;
+    peer.publish("micro.nats.watch", None, farewell).await;
+    watch.until(&[]).await;
+    watch.until(&["a"]).await;
+    find(&sees, &["a"]).await;
+}
