@@ -1,5 +1,7 @@
 //! What the examples have in common.
 
+use std::io::IsTerminal;
+
 use tracing_subscriber::EnvFilter;
 
 /// Logs to standard error: ours from `info` on, the NATS client's from `warn` on, or what
@@ -7,7 +9,12 @@ use tracing_subscriber::EnvFilter;
 pub fn log() {
     let filter = EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| EnvFilter::new("info,async_nats=warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let colours = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(colours)
+        .with_writer(std::io::stderr)
+        .init();
 }
 
 /// The snippets of the README at the root are compiled here.

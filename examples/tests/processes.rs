@@ -172,11 +172,15 @@ async fn servers_and_clients_started_before_nats_find_each_other_later() {
     nats.stop().await;
     let mut server = Program::start(SERVER, &strs(&flags));
     server.says("serving").await;
-    let mut client = Program::start(CLIENT, &strs(&flags));
+    let early = Program::start(CLIENT, &strs(&flags));
     nats.restart().await;
-    assert_eq!(client.line().await, "Hello World");
-    let (success, ..) = client.end().await;
-    assert!(success);
+
+    // Whoever is back first may ask before the other can answer, and is told the truth then.
+    let (success, out, err) = early.end().await;
+    let not_found = err.last().is_some_and(|line| line.contains("greeter-client: "));
+    assert!((success && out == ["Hello World"]) || not_found, "{out:?} {err:#?}");
+    let served = async { while !Program::start(CLIENT, &strs(&flags)).end().await.0 {} };
+    timeout(LIMIT, served).await.expect("a service that was started before NATS is not found");
 }
 
 #[tokio::test]

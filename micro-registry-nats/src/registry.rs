@@ -22,6 +22,7 @@ use crate::driver::{Shared, drive};
 use crate::message::Target;
 use crate::queries::Found;
 use crate::state::State;
+use crate::subjects::Subjects;
 
 /// How many lookups are under way at the same time; others wait.
 const MAX_LOOKUPS: usize = 1024;
@@ -61,7 +62,7 @@ impl NatsRegistry {
         I: IntoIterator,
         I::Item: AsRef<str>,
     {
-        Self::make(Nats::new(addresses)?, Options::default(), true)
+        Ok(Self::make(Nats::new(addresses)?, Options::default(), Subjects::plain(), true))
     }
 
     /// A registry on a connection that others use too.
@@ -75,7 +76,9 @@ impl NatsRegistry {
     /// # Errors
     /// `InvalidInput`, naming the option.
     pub fn with_options(nats: &Nats, options: Options) -> Result<Self> {
-        Self::make(nats.clone(), options, false)
+        options.check()?;
+        let subjects = Subjects::new(&options)?;
+        Ok(Self::make(nats.clone(), options, subjects, false))
     }
 
     /// The connection that it uses.
@@ -88,17 +91,17 @@ impl NatsRegistry {
         self.0.shared.state().dropped()
     }
 
-    fn make(nats: Nats, options: Options, owns_connection: bool) -> Result<Self> {
+    fn make(nats: Nats, options: Options, subjects: Subjects, owns_connection: bool) -> Self {
         let query_limit = options.query_limit;
-        let state = State::new(options, nats.new_inbox(), nats.max_payload())?;
-        Ok(Self(Arc::new(Handle {
+        let state = State::new(options, subjects, nats.new_inbox(), nats.max_payload());
+        Self(Arc::new(Handle {
             shared: Arc::new(Shared::new(nats, state)),
             lookups: Arc::new(Semaphore::new(MAX_LOOKUPS)),
             query_limit,
             owns_connection,
             task: Mutex::new(None),
             first_use: OnceLock::new(),
-        })))
+        }))
     }
 
     /// Sees to it that the connection is being made and the task runs, and wakes it.

@@ -2,22 +2,44 @@
 
 use micro_core::{Error, Result};
 
-/// Returns at the first SIGINT or SIGTERM. Cancel safe.
-#[cfg(unix)]
-pub(crate) async fn interrupted() -> Result<&'static str> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let failed = |error| Error::internal("signals cannot be received").with_source(error);
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    Ok(tokio::select! {
-        _ = interrupt.recv() => "SIGINT",
-        _ = terminate.recv() => "SIGTERM",
-    })
+/// Signals that ask to end; from [`listen`](Self::listen) on they end nothing by themselves.
+pub(crate) struct Signals {
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
 }
 
-/// Returns at the first Ctrl-C. Cancel safe.
-#[cfg(not(unix))]
-pub(crate) async fn interrupted() -> Result<&'static str> {
-    let failed = |error| Error::internal("Ctrl-C cannot be received").with_source(error);
-    tokio::signal::ctrl_c().await.map(|()| "Ctrl-C").map_err(failed)
+impl Signals {
+    #[cfg(unix)]
+    pub(crate) fn listen() -> Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let listen = |kind| signal(kind).map_err(cannot);
+        let interrupt = listen(SignalKind::interrupt())?;
+        Ok(Self { interrupt, terminate: listen(SignalKind::terminate())? })
+    }
+
+    /// The name of the next one. Cancel safe.
+    #[cfg(unix)]
+    pub(crate) async fn next(&mut self) -> Result<&'static str> {
+        Ok(tokio::select! {
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
+        })
+    }
+
+    #[cfg(not(unix))]
+    pub(crate) fn listen() -> Result<Self> {
+        Ok(Self {})
+    }
+
+    /// The name of the next one. Cancel safe.
+    #[cfg(not(unix))]
+    pub(crate) async fn next(&mut self) -> Result<&'static str> {
+        tokio::signal::ctrl_c().await.map(|()| "Ctrl-C").map_err(cannot)
+    }
+}
+
+fn cannot(error: std::io::Error) -> Error {
+    Error::internal("signals cannot be received").with_source(error)
 }

@@ -50,7 +50,8 @@ async fn nobody_is_gone_only_because_nats_is_away() {
 async fn who_went_while_nats_was_away_is_gone_after_it() {
     let lease = Duration::from_millis(300);
     let mut server = NatsServer::start().await;
-    let (ours, sees) = (registry(&server, Options::default().with_lease(lease)), plain(&server));
+    let options = || Options::default().with_lease(lease);
+    let (ours, sees) = (registry(&server, options()), registry(&server, options()));
     register(&ours, &service("1", "dies")).await;
     register(&ours, &service("1", "leaves")).await;
     register(&sees, &service("1", "stays")).await;

@@ -6,16 +6,16 @@ mod running;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use micro_core::Result;
 use micro_core::registry::{Node, Service as Record};
 use micro_core::transport::Bind;
+use micro_core::{Error, ErrorKind, Result};
 
 pub use self::builder::ServiceBuilder;
 pub use self::running::Running;
 use crate::backends::Backends;
 use crate::client::Client;
 use crate::server::{Server, ServerOptions};
-use crate::signals;
+use crate::signals::Signals;
 
 /// A service: handlers, subscribers and a client under one name.
 ///
@@ -127,14 +127,23 @@ impl Service {
         Running::start(record, server, backends, client, times).await
     }
 
-    /// [`start`](Self::start)s, serves until SIGINT or SIGTERM, and [stops](Running::stop).
+    /// [`start`](Self::start)s, serves until SIGINT or SIGTERM, and [stops](Running::stop). A
+    /// second signal ends it at once.
     ///
     /// # Errors
-    /// As for `start` and `stop`.
+    /// As for `start` and `stop`; `Cancelled` after a second signal.
     pub async fn run(self) -> Result<()> {
+        // Before anybody can know that it serves.
+        let mut signals = Signals::listen()?;
         let running = self.start().await?;
-        let signal = signals::interrupted().await?;
+        let signal = signals.next().await?;
         tracing::info!(service = running.name(), signal, "stopping");
-        running.stop().await
+        tokio::select! {
+            stopped = running.stop() => stopped,
+            signal = signals.next() => {
+                let detail = format!("a second signal, {}, came while stopping", signal?);
+                Err(Error::new(ErrorKind::Cancelled, detail))
+            }
+        }
     }
 }
