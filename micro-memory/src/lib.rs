@@ -7,10 +7,14 @@ mod transport;
 
 use std::sync::Arc;
 
-pub use self::broker::MemoryBroker;
-pub use self::config::MemoryOptions;
-pub use self::registry::MemoryRegistry;
-pub use self::transport::MemoryTransport;
+// Each also under the name that every plugin of its kind uses.
+pub use self::broker::{MemoryBroker, MemoryBroker as Broker};
+pub use self::config::{MemoryOptions, MemoryOptions as Options};
+pub use self::registry::{MemoryRegistry, MemoryRegistry as Registry};
+pub use self::transport::{MemoryTransport, MemoryTransport as Transport};
+
+/// The name by which flags choose each of the three.
+pub const NAME: &str = "memory";
 
 /// A world of its own: what is registered, listened at and published in it is seen by whoever
 /// has a clone, and by nobody else. Cheap to clone; the world ends with its last handle.
