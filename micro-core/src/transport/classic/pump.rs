@@ -2,9 +2,9 @@
 
 use std::fmt;
 use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::{Arc, Weak};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use tokio::sync::mpsc::{self, error::TrySendError};
@@ -90,7 +90,7 @@ impl Pump {
                     }
                 }
                 Arrival::Closed { peer, packets } => {
-                    self.shared.end(peer.id(), End::Closed { packets });
+                    self.shared.end(&peer, End::Closed { packets });
                 }
             }
             self.waited = false;
@@ -112,7 +112,7 @@ impl Pump {
         } else {
             let capacity = inbox.events.max_capacity() - 1;
             drop(inbox);
-            self.shared.end(peer.id(), End::Overflow { capacity });
+            self.shared.end(&peer, End::Overflow { capacity });
             peer.close();
             let count = self.shared.count(|counts| &mut counts.overflows);
             if count.is_power_of_two() {
@@ -123,8 +123,8 @@ impl Pump {
     }
 
     fn accept(&self, peer: Peer, packet: Bytes) {
-        // A peer that we dialled or have closed is one whose socket has gone.
-        if !peer.accepted() || is_closed(&peer) {
+        // Its socket has gone, or somebody dialled it at the port.
+        if !peer.accepted() || self.shared.has_ended(peer.id()) {
             return;
         }
         let (Some(accepted), Some(users)) = (&self.accepted, self.users.upgrade()) else {
@@ -159,14 +159,14 @@ impl Future for Pump {
             if !this.distribute() {
                 break;
             }
+            this.shared.forget_ended();
             match this.incoming.poll_recv(cx, &mut this.arrivals) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(())) => this.arrivals.reverse(),
                 Poll::Ready(Err(error)) => {
                     // What came with the end is still read before it.
                     this.arrivals.reverse();
-                    this.waited = true;
-                    this.distribute();
+                    while !this.distribute() {}
                     this.shared.end_all(&format!("the port is over: {error}"));
                     this.accepted = None;
                     return Poll::Ready(Err(error));
@@ -188,9 +188,4 @@ impl fmt::Debug for Pump {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pump").field("sockets", &self.shared.sockets()).finish_non_exhaustive()
     }
-}
-
-fn is_closed(peer: &Peer) -> bool {
-    let ready = pin!(peer.ready());
-    matches!(ready.poll(&mut Context::from_waker(Waker::noop())), Poll::Ready(Err(_)))
 }

@@ -192,8 +192,9 @@ impl Stream for Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        self.users.shared.forget(self.peer.id());
+        // In this order: once it is forgotten, the pump gets nothing of it that would look new.
         self.peer.close();
+        self.users.shared.forget(&self.peer);
     }
 }
 

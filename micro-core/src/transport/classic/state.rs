@@ -1,6 +1,6 @@
 //! What dialer, listener, sockets and pump of one port share.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Waker};
 
@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::SocketOptions;
-use crate::transport::{PeerId, Port};
+use crate::transport::{Peer, PeerId, Port};
 use crate::{Error, Result};
 
 pub(super) struct Shared {
@@ -20,6 +20,9 @@ pub(super) struct Shared {
 #[derive(Default)]
 struct State {
     sockets: HashMap<PeerId, Inbox>,
+    /// Accepted ones whose sockets have gone since the pump last asked for arrivals: what it
+    /// holds of theirs makes no new socket.
+    ended: HashSet<PeerId>,
     /// Wakes the pump when the listener or everybody has gone.
     pump: Option<Waker>,
     listener_gone: bool,
@@ -81,13 +84,26 @@ impl Shared {
         self.lock().sockets.get(&id).cloned()
     }
 
-    /// Nothing more goes to this socket.
-    pub(super) fn forget(&self, id: PeerId) -> Option<Inbox> {
-        self.lock().sockets.remove(&id)
+    /// Nothing more goes to the socket of this peer.
+    pub(super) fn forget(&self, peer: &Peer) -> Option<Inbox> {
+        let mut state = self.lock();
+        if peer.accepted() {
+            state.ended.insert(peer.id());
+        }
+        state.sockets.remove(&peer.id())
     }
 
-    pub(super) fn end(&self, id: PeerId, end: End) {
-        if let Some(inbox) = self.forget(id) {
+    pub(super) fn has_ended(&self, id: PeerId) -> bool {
+        self.lock().ended.contains(&id)
+    }
+
+    /// The pump holds nothing now, and will get nothing of peers that are closed.
+    pub(super) fn forget_ended(&self) {
+        self.lock().ended.clear();
+    }
+
+    pub(super) fn end(&self, peer: &Peer, end: End) {
+        if let Some(inbox) = self.forget(peer) {
             let _ = inbox.end.set(end);
         }
     }
