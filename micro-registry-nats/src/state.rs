@@ -101,18 +101,19 @@ struct Recent {
 }
 
 impl State {
-    /// # Errors
-    /// `InvalidInput`, naming the option.
-    pub(crate) fn new(options: Options, inbox: String, max_payload: usize) -> Result<Self> {
-        options.check()?;
-        let subjects = Subjects::new(&options)?;
+    pub(crate) fn new(
+        options: Options,
+        subjects: Subjects,
+        inbox: String,
+        max_payload: usize,
+    ) -> Self {
         let rules = Rules {
             subjects: subjects.query.len(),
             limit: options.query_limit,
             quiet: options.quiet,
             quorum: options.quorum,
         };
-        Ok(Self {
+        Self {
             own: Own::new(&options),
             members: Members::new(bounds(&options)),
             interest: Interest::default(),
@@ -134,7 +135,7 @@ impl State {
             dropped: 0,
             warned: None,
             warned_full: None,
-        })
+        }
     }
 
     /// Grows with everything that is asked for from outside.

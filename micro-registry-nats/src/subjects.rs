@@ -21,6 +21,8 @@ pub(crate) struct Subjects {
 }
 
 impl Subjects {
+    /// # Errors
+    /// `InvalidInput` if the namespace is none.
     pub(crate) fn new(options: &Options) -> Result<Self> {
         let prefix = match options.namespace.as_deref() {
             None | Some("") => String::new(),
@@ -35,7 +37,16 @@ impl Subjects {
                 format!("{name}.")
             }
         };
-        let generations: &[[&str; 2]] = match options.generations {
+        Ok(Self::below(&prefix, options.generations))
+    }
+
+    /// go-micro's own, of both generations.
+    pub(crate) fn plain() -> Self {
+        Self::below("", Generations::Both)
+    }
+
+    fn below(prefix: &str, generations: Generations) -> Self {
+        let generations: &[[&str; 2]] = match generations {
             Generations::Both => &[NEWER, OLDER],
             Generations::Newer => &[NEWER],
             Generations::Older => &[OLDER],
@@ -43,7 +54,7 @@ impl Subjects {
         let subject = |at: usize| {
             generations.iter().map(|pair| Subject::from(format!("{prefix}{}", pair[at]))).collect()
         };
-        Ok(Self { query: subject(0), watch: subject(1), lease: format!("{prefix}{LEASE}") })
+        Self { query: subject(0), watch: subject(1), lease: format!("{prefix}{LEASE}") }
     }
 
     /// Where the heartbeats of a service go; `None` if its name is none for a subject.
