@@ -2,6 +2,7 @@
 
 pub mod broker;
 mod check;
+pub mod faults;
 pub mod registry;
 pub mod server;
 pub mod transport;
