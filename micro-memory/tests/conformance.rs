@@ -55,3 +55,45 @@ mod transport_keeps {
 mod broker_keeps {
     micro_testkit::broker_suite!(async { super::World::start() });
 }
+
+/// The same world, each handle behind two pointers.
+struct Pointers(World);
+
+#[async_trait]
+impl registry::Fixture for Pointers {
+    async fn registry(&self) -> Arc<dyn Registry> {
+        let shared: Arc<dyn Registry> = Arc::new(self.0.0.registry());
+        let boxed: Box<dyn Registry> = Box::new(shared);
+        Arc::new(boxed)
+    }
+}
+
+#[async_trait]
+impl transport::Fixture for Pointers {
+    async fn transport(&self) -> Arc<dyn Transport> {
+        let shared: Arc<dyn Transport> = Arc::new(self.0.0.transport());
+        let boxed: Box<dyn Transport> = Box::new(shared);
+        Arc::new(boxed)
+    }
+}
+
+#[async_trait]
+impl broker::Fixture for Pointers {
+    async fn broker(&self) -> Arc<dyn Broker> {
+        let shared: Arc<dyn Broker> = Arc::new(self.0.0.broker());
+        let boxed: Box<dyn Broker> = Box::new(shared);
+        Arc::new(boxed)
+    }
+
+    fn buffer(&self) -> usize {
+        64
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_contracts_hold_behind_box_and_arc() {
+    let pointers = Pointers(World::start());
+    registry::run(&pointers).await.unwrap();
+    transport::run(&pointers).await.unwrap();
+    broker::run(&pointers).await.unwrap();
+}
