@@ -109,13 +109,15 @@ impl Queries {
     /// Starts to ask for nodes whose lease ran out, or whom nobody knows; false if that is being
     /// asked already or too much is.
     pub(crate) fn ask(&mut self, name: &str, suspects: Vec<NodeKey>) -> bool {
-        let asks = |pending: &&Pending| matches!(pending.purpose, Purpose::Ask(_));
+        let asks =
+            |pending: &&Pending| !pending.settled && matches!(pending.purpose, Purpose::Ask(_));
         let target = Target::Name(name.to_owned());
         let mut running = self.pending.values().filter(asks);
         if running.clone().count() >= MAX_ASKS || running.any(|ask| ask.target == target) {
             return false;
         }
-        let query = Query::new(Rules { quorum: 0, ..self.rules }, None);
+        let known = suspects.iter().cloned().collect();
+        let query = Query::new(Rules { quorum: 0, ..self.rules }, Some(known));
         self.add(target, query, Purpose::Ask(suspects));
         true
     }
@@ -211,7 +213,7 @@ impl Pending {
             }
             Purpose::Sync => Outcome::Synced(self.target.clone()),
             // Whoever can still answer may.
-            Purpose::Ask(_) if !ended => return None,
+            Purpose::Ask(_) if !ended && !self.query.have_all_answered() => return None,
             Purpose::Ask(suspects) => match &self.target {
                 Target::Name(name) => Outcome::Asked(name.clone(), std::mem::take(suspects)),
                 Target::All => return None,

@@ -89,11 +89,16 @@ impl Query {
         }
     }
 
+    /// Whether all nodes that were known before have answered.
+    pub(crate) fn have_all_answered(&self) -> bool {
+        self.awaited.as_ref().is_some_and(BTreeSet::is_empty)
+    }
+
     /// Whether there is nothing left to wait for.
     pub(crate) fn is_done(&self, now: Instant) -> bool {
         self.is_nobody_there()
             || self.quorate
-            || self.awaited.as_ref().is_some_and(BTreeSet::is_empty)
+            || self.have_all_answered()
             || self.done_at().is_some_and(|at| at <= now)
     }
 

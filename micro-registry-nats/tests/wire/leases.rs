@@ -16,6 +16,11 @@ fn short() -> Options {
     Options::default().with_lease(LEASE)
 }
 
+/// Who asks waits longer than any machine is busy.
+fn patient() -> Options {
+    Options::default().with_query_limit(Duration::from_secs(10))
+}
+
 #[tokio::test]
 async fn a_node_of_ours_that_dies_leaves_within_its_lease() {
     let server = NatsServer::start().await;
@@ -30,8 +35,7 @@ async fn a_node_of_ours_that_dies_leaves_within_its_lease() {
 #[tokio::test]
 async fn a_node_of_ours_that_lives_stays_by_its_heartbeats_alone() {
     let server = NatsServer::start().await;
-    // Nobody answers queries for those who watch: only heartbeats can keep it.
-    let (lives, sees) = (registry(&server, short()), plain(&server));
+    let (lives, sees) = (registry(&server, short()), registry(&server, patient()));
     let peer = GoPeer::new(&server, v6()).await;
     let mut heartbeats = peer.subscribe("micro.lease.greeter").await;
     let mut queries = peer.subscribe("micro.nats.query").await;
@@ -59,7 +63,7 @@ async fn a_node_of_ours_that_lives_stays_by_its_heartbeats_alone() {
 async fn a_go_node_is_asked_when_its_time_is_over_and_stays_while_it_answers() {
     for spoken in [v6(), v3()] {
         let server = NatsServer::start().await;
-        let registry = registry(&server, Options::default().with_unleased(LEASE));
+        let registry = registry(&server, patient().with_unleased(LEASE));
         let mut watch = Watch::synced(&registry).await;
         let mut peer = GoPeer::registered(&server, spoken).await;
         watch.until(&[&peer.spoken.id()]).await;

@@ -1,0 +1,157 @@
+//! How messages are written, so that go-micro can read them and those without harm.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use micro_core::registry::{Node, Service};
+use micro_core::{Error, Result};
+use serde::Serialize;
+
+use super::{Ids, LEASE_KEY, LONGEST_LEASE, Target};
+
+#[derive(Serialize)]
+struct ResultOut<'a> {
+    #[serde(rename = "Service")]
+    service: Option<&'a Service>,
+    #[serde(rename = "Action")]
+    action: &'a str,
+    #[serde(rename = "Micro")]
+    ours: Ours<'a>,
+}
+
+#[derive(Serialize)]
+struct Ours<'a> {
+    id: &'a str,
+}
+
+/// A query, with the id that tells our own nodes that it is the same on several subjects.
+pub(crate) fn encode_query(target: &Target, id: &str) -> Bytes {
+    let ours = Ours { id };
+    match target {
+        Target::All => encode(&ResultOut { service: None, action: "list", ours }),
+        Target::Name(name) => {
+            let service = Service::new(name.as_str(), "");
+            encode(&ResultOut { service: Some(&service), action: "get", ours })
+        }
+    }
+}
+
+/// An announcement of nodes: one message, or one for each node if one would be too large.
+pub(crate) fn encode_announcements(
+    action: &str,
+    service: &Service,
+    lease: Duration,
+    ids: &Ids,
+    max: usize,
+) -> Vec<Bytes> {
+    in_parts(service, lease, max, |service| encode_announcement(action, service, &ids.make()))
+}
+
+/// The answers to a query: one message, or one for each node if one would be too large.
+pub(crate) fn encode_answers(service: &Service, lease: Duration, max: usize) -> Vec<Bytes> {
+    in_parts(service, lease, max, encode)
+}
+
+fn encode_announcement(action: &str, service: &Service, id: &str) -> Bytes {
+    encode(&ResultOut { service: Some(service), action, ours: Ours { id } })
+}
+
+fn in_parts(
+    service: &Service,
+    lease: Duration,
+    max: usize,
+    encode: impl Fn(&Service) -> Bytes,
+) -> Vec<Bytes> {
+    let service = with_lease(service, lease);
+    let whole = encode(&service);
+    if whole.len() <= max || service.nodes.len() < 2 {
+        return vec![whole];
+    }
+    let alone = |node: &Node| encode(&Service { nodes: vec![node.clone()], ..service.clone() });
+    service.nodes.iter().map(alone).collect()
+}
+
+/// Nodes say goodbye: as go-micro says it, with neither metadata nor endpoints.
+pub(crate) fn encode_farewell(
+    name: &str,
+    version: &str,
+    nodes: &[Node],
+    id: &str,
+) -> Option<Bytes> {
+    if nodes.is_empty() {
+        return None;
+    }
+    let mut service = Service::new(name, version);
+    service.nodes = nodes.iter().map(|node| Node::new(&*node.id, &*node.address)).collect();
+    let ours = Ours { id };
+    Some(encode(&ResultOut { service: Some(&service), action: "delete", ours }))
+}
+
+/// A hash (FNV-1a) of all that is told of one node but its lease; the same on both sides.
+pub(crate) fn describe(service: &Service, node: &Node) -> u64 {
+    let one = Service { nodes: vec![node.clone()], ..service.clone() };
+    encode(&one).iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+/// What of a description can be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fit {
+    Whole,
+    /// Only without the types of its endpoints; with them it has this many bytes.
+    WithoutTypes(usize),
+}
+
+/// What of a description can be sent in messages of at most `max` bytes, a node at a time.
+///
+/// # Errors
+/// `TooLarge` if it does not even fit without the types.
+pub(crate) fn fit(service: &Service, max: usize) -> Result<Fit> {
+    let largest = |service: &Service| {
+        // As long as the id and the lease can be: neither may make a difference later.
+        let service = with_lease(service, LONGEST_LEASE);
+        let size = |node: &Node| {
+            let one = Service { nodes: vec![node.clone()], ..service.clone() };
+            encode_announcement("create", &one, &"x".repeat(64)).len()
+        };
+        service.nodes.iter().map(size).max().unwrap_or(0)
+    };
+    let whole = largest(service);
+    if whole <= max {
+        return Ok(Fit::Whole);
+    }
+    let without = largest(&without_types(service.clone()));
+    if without <= max {
+        return Ok(Fit::WithoutTypes(whole));
+    }
+    let what = format!("the description of service {}", service.name);
+    Err(Error::too_large(&what, without, max))
+}
+
+/// The service without the types of its endpoints: by far the largest part of a description, and
+/// the one that no caller needs.
+pub(crate) fn without_types(mut service: Service) -> Service {
+    for endpoint in &mut service.endpoints {
+        endpoint.request = None;
+        endpoint.response = None;
+    }
+    service
+}
+
+fn with_lease(service: &Service, lease: Duration) -> Service {
+    let mut service = service.clone();
+    for node in &mut service.nodes {
+        node.metadata.insert(LEASE_KEY.to_owned(), millis(lease).to_string());
+    }
+    service
+}
+
+pub(super) fn millis(lease: Duration) -> u64 {
+    u64::try_from(lease.as_millis()).unwrap_or(u64::MAX)
+}
+
+pub(super) fn encode<T: Serialize>(value: &T) -> Bytes {
+    // Structs of texts, numbers and maps with text keys always encode.
+    Bytes::from(serde_json::to_vec(value).unwrap_or_default())
+}
