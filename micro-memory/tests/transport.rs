@@ -232,7 +232,7 @@ async fn what_was_taken_arrived_or_was_counted_whenever_the_receiver_goes() {
                         Err(Refused::Full(_)) if peer.ready().await.is_ok() => {}
                         Err(_) => return taken,
                     }
-                    if taken % 16 == 0 {
+                    if taken.is_multiple_of(16) {
                         tokio::task::yield_now().await;
                     }
                 }
