@@ -57,10 +57,12 @@ pub trait Link: Send + Sync {
     /// Until another attempt is worth it; reserves nothing. Cancel safe.
     ///
     /// # Errors
-    /// `Unavailable` once it is closed.
+    /// `Unavailable` once it takes nothing any more.
     async fn ready(&self) -> Result<()>;
 
-    /// Ends it: tells the other end where the wire can, and frees the return address.
+    /// Ends it: tells the other end where the wire can, and frees the return address. Polls of
+    /// [`Incoming`](super::Incoming) that begin after it yield nothing of this peer. A second
+    /// call does nothing.
     fn close(&self);
 }
 
@@ -102,12 +104,14 @@ impl Peer {
     /// Until another attempt is worth it; reserves nothing. Cancel safe.
     ///
     /// # Errors
-    /// `Unavailable` once it is closed.
+    /// `Unavailable` once it takes nothing any more.
     pub async fn ready(&self) -> Result<()> {
         self.0.ready().await
     }
 
-    /// Ends it: tells the other end where the wire can, and frees the return address.
+    /// Ends it: tells the other end where the wire can, and frees the return address. Polls of
+    /// [`Incoming`](super::Incoming) that begin after it yield nothing of this peer. A second
+    /// call does nothing.
     pub fn close(&self) {
         self.0.close();
     }
