@@ -314,6 +314,9 @@ fn rewrite(json: &mut serde_json::Value, empty: Empty) {
 }
 
 proptest! {
+    // Each is a tree of dozens of strings.
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn a_service_comes_back_from_its_json_however_its_empty_parts_are_written(
         service in service(),
