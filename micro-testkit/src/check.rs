@@ -139,6 +139,7 @@ pub fn block_on<T>(test: impl Future<Output = Checked<T>>) -> Checked<T> {
 }
 
 /// Waits for one thing, for at most [`LIMIT`].
+#[track_caller]
 pub(crate) fn within<T>(
     what: &str,
     future: impl Future<Output = T>,

@@ -263,7 +263,9 @@ impl FaultyIncoming {
                     }
                     Some(F::CutsLargePackets) => packet.truncate(100_000),
                     Some(F::MixesPeersUp) => {
-                        peer = self.state.peers().values().next().cloned().unwrap_or(peer);
+                        let known = self.state.peers();
+                        let first = known.values().find(|k| k.accepted() == peer.accepted());
+                        peer = first.cloned().unwrap_or(peer);
                     }
                     Some(F::ClosesTooEarly) if dialled => {
                         self.kept.push(Arrival::Packet { peer, packet });

@@ -12,8 +12,8 @@ pub(super) async fn opening_and_dialling_need_no_network(fixture: &dyn Fixture) 
     if let Some(network) = fixture.network() {
         within("the network's end", network.down()).await?;
     }
-    let mut server = Side::on(&*here, Bind::Any).await?;
-    let mut client = Side::on(&*there, Bind::ClientOnly).await?;
+    let mut server = Side::unsettled(&*here, Bind::Any).await?;
+    let mut client = Side::unsettled(&*there, Bind::ClientOnly).await?;
     let peer = client.port.dial(&server.address()?)?;
     if fixture.network().is_some() {
         // Taken for later or handed back, but not told to be over: nobody knows.

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use micro_core::ErrorKind;
 use micro_core::transport::Bind;
 
+use super::side::settle;
 use super::{Fixture, Side, send};
 use crate::Failure;
 use crate::check::{Checked, LIMIT, ensure, eventually, within};
@@ -94,7 +95,10 @@ pub(super) async fn an_address_is_free_again_when_its_port_is_gone(
         let address = &address;
         let mut server = eventually(LIMIT, "the address", || async move {
             match within("open", transport.open(Bind::Address(address.clone()))).await? {
-                Ok((port, incoming)) => Ok(Ok(Side::pumped(port, incoming))),
+                Ok((port, mut incoming)) => {
+                    settle(transport, &*port, &mut *incoming).await?;
+                    Ok(Ok(Side::pumped(port, incoming)))
+                }
                 Err(error) if error.kind() == ErrorKind::Conflict => Ok(Err(error.to_string())),
                 Err(error) => Err(error.into()),
             }

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use micro_core::transport::{Arrival, Bind, Incoming, Port, recv};
 use tokio::sync::mpsc;
 
+use super::side::settle;
 use super::{Fixture, Side, number, numbered, send};
 use crate::Failure;
 use crate::check::{Checked, LIMIT, ensure, eventually, poll_once, within};
@@ -17,7 +18,8 @@ const A_FEW_HUNDRED: usize = 1_000;
 
 async fn open(fixture: &dyn Fixture) -> Checked<(Arc<dyn Port>, Box<dyn Incoming>, String)> {
     let transport = fixture.transport().await;
-    let (port, incoming) = within("open", transport.open(Bind::Any)).await??;
+    let (port, mut incoming) = within("open", transport.open(Bind::Any)).await??;
+    settle(&*transport, &*port, &mut *incoming).await?;
     let address = port.local().map(str::to_owned);
     let address = address.ok_or_else(|| Failure::new("a port that listens has no address"))?;
     Ok((port, incoming, address))

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use micro_core::transport::{Bind, Refused};
 
 use super::packets::noise;
+use super::side::settle;
 use super::{Fixture, Side, number, numbered, send};
 use crate::Failure;
 use crate::check::{Checked, ensure, poll_once, within};
@@ -62,7 +63,8 @@ pub(super) async fn a_packet_too_large_is_handed_back(fixture: &dyn Fixture) -> 
 pub(super) async fn a_full_peer_hands_back_and_is_ready_again(fixture: &dyn Fixture) -> Checked {
     let transport = fixture.transport().await;
     // Nobody receives at first, so what can fill up does.
-    let (port, incoming) = within("open", transport.open(Bind::Any)).await??;
+    let (port, mut incoming) = within("open", transport.open(Bind::Any)).await??;
+    settle(&*transport, &*port, &mut *incoming).await?;
     let address = port.local().unwrap_or_default().to_owned();
     let client = Side::open(fixture, Bind::ClientOnly).await?;
     let peer = client.port.dial(&address)?;

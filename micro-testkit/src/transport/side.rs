@@ -8,10 +8,11 @@ use micro_core::transport::{Arrival, Bind, Incoming, Peer, PeerId, Port, recv};
 use micro_core::{Result, Transport};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
-use super::Fixture;
+use super::{Fixture, send};
 use crate::Failure;
-use crate::check::{Checked, ensure, within};
+use crate::check::{Checked, LIMIT, ensure, unique, within};
 
 /// A port whose receiver a task polls, since on some backends nothing moves otherwise.
 pub(super) struct Side {
@@ -28,8 +29,15 @@ impl Side {
         Self::on(&*fixture.transport().await, bind).await
     }
 
-    /// A port of this transport.
+    /// A port of this transport, once it is reached.
     pub(super) async fn on(transport: &dyn Transport, bind: Bind) -> Checked<Self> {
+        let (port, mut incoming) = within("open", transport.open(bind)).await??;
+        settle(transport, &*port, &mut *incoming).await?;
+        Ok(Self::pumped(port, incoming))
+    }
+
+    /// A port of this transport, whether it is reached yet or not.
+    pub(super) async fn unsettled(transport: &dyn Transport, bind: Bind) -> Checked<Self> {
         let (port, incoming) = within("open", transport.open(bind)).await??;
         Ok(Self::pumped(port, incoming))
     }
@@ -124,5 +132,50 @@ impl Side {
 impl Drop for Side {
     fn drop(&mut self) {
         self.pump.abort();
+    }
+}
+
+/// Waits until a port that listens is reached: opening is local, so whoever dials at once from
+/// elsewhere may come too early. The port finds out by dialling itself. What else it receives is
+/// no matter here.
+pub(super) async fn settle(
+    transport: &dyn Transport,
+    port: &dyn Port,
+    incoming: &mut dyn Incoming,
+) -> Checked {
+    let Some(address) = port.local() else {
+        return Ok(());
+    };
+    let own = Bytes::from(unique("settle"));
+    let reached = async {
+        loop {
+            let peer = port.dial(address)?;
+            send(&peer, own.clone()).await?;
+            let told = until(incoming, |arrival| match arrival {
+                Arrival::Packet { packet, .. } => *packet == own,
+                other => other.peer().id() == peer.id(),
+            });
+            if let Ok(Some(Arrival::Packet { .. })) = timeout(LIMIT / 10, told).await {
+                return Ok(peer);
+            }
+        }
+    };
+    let peer: Checked<Peer> = within("a port that reaches itself", reached).await?;
+    peer?.close();
+    if transport.capabilities().closed {
+        let closed = until(incoming, |arrival| matches!(arrival, Arrival::Closed { .. }));
+        let _ = timeout(LIMIT / 10, closed).await;
+    }
+    Ok(())
+}
+
+/// Receives until this arrives; `None` if the port is over.
+async fn until(incoming: &mut dyn Incoming, arrives: impl Fn(&Arrival) -> bool) -> Option<Arrival> {
+    let mut arrivals = Vec::new();
+    loop {
+        recv(incoming, &mut arrivals).await.ok()?;
+        if let Some(arrival) = arrivals.drain(..).find(&arrives) {
+            return Some(arrival);
+        }
     }
 }
