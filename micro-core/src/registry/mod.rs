@@ -1,6 +1,7 @@
 //! Discovery: who offers what, and where.
 
 mod service;
+mod snapshot;
 mod view;
 mod watcher;
 

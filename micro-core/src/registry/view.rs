@@ -7,8 +7,9 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::snapshot::{About, Key, Published, Snapshot, Synced};
 use super::watcher::{Differences, Watcher};
-use super::{Endpoint, Node, Service, ServiceName};
+use super::{Node, Service, ServiceName};
 
 /// What a backend knows of services and nodes: merged, with leases, bounded, and told to watchers.
 ///
@@ -19,41 +20,21 @@ pub struct View {
     services: BTreeMap<Key, Entry>,
     nodes: usize,
     max_nodes: usize,
-    /// Whose `shared` is out of date, or who are to go.
+    /// What has changed since it was last published.
     dirty: BTreeSet<Key>,
     synced: Synced,
     snapshots: watch::Sender<Snapshot>,
 }
 
-/// A name and a version.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Key {
-    name: Arc<str>,
-    version: Arc<str>,
-}
-
 #[derive(Default)]
 struct Entry {
-    metadata: BTreeMap<String, String>,
-    endpoints: Vec<Endpoint>,
+    about: Arc<About>,
     nodes: BTreeMap<String, Held>,
 }
 
 struct Held {
-    node: Node,
+    node: Arc<Node>,
     until: Option<Instant>,
-}
-
-#[derive(Clone, Default)]
-struct Synced {
-    all: bool,
-    names: Arc<BTreeSet<String>>,
-}
-
-#[derive(Clone, Default)]
-pub(super) struct Snapshot {
-    services: Arc<BTreeMap<Key, Arc<Service>>>,
-    synced: Synced,
 }
 
 /// A node whose lease has run out.
@@ -90,7 +71,7 @@ impl View {
         mut lease: impl FnMut(&Node) -> Option<Instant>,
     ) -> usize {
         let Service { name, version, metadata, endpoints, nodes } = service;
-        let key = Key { name: name.into(), version: version.into() };
+        let key = Key::new(&name, &version);
         let mut refused = 0;
         for node in nodes {
             let until = lease(&node);
@@ -103,23 +84,23 @@ impl View {
             match entry.nodes.get_mut(&node.id) {
                 Some(held) => {
                     held.until = until;
-                    if held.node != node {
-                        held.node = node;
+                    if *held.node != node {
+                        held.node = Arc::new(node);
                         self.dirty.insert(key.clone());
                     }
                 }
                 None => {
-                    entry.nodes.insert(node.id.clone(), Held { node, until });
+                    entry.nodes.insert(node.id.clone(), Held { node: Arc::new(node), until });
                     self.nodes += 1;
                     self.dirty.insert(key.clone());
                 }
             }
         }
+        let about = About { metadata, endpoints };
         if let Some(entry) = self.services.get_mut(&key)
-            && (entry.metadata != metadata || entry.endpoints != endpoints)
+            && *entry.about != about
         {
-            entry.metadata = metadata;
-            entry.endpoints = endpoints;
+            entry.about = Arc::new(about);
             self.dirty.insert(key);
         }
         refused
@@ -203,19 +184,19 @@ impl View {
     /// The versions of a service; empty if there are none.
     pub fn get(&self, name: &str) -> Vec<Service> {
         let keys = self.keys_of(name, None);
-        keys.iter().filter_map(|key| self.services.get_key_value(key)).map(Entry::service).collect()
+        keys.iter().filter_map(|key| Some(self.services.get(key)?.service(key))).collect()
     }
 
     /// All services.
     pub fn list(&self) -> Vec<Service> {
-        self.services.iter().map(Entry::service).collect()
+        self.services.iter().map(|(key, entry)| entry.service(key)).collect()
     }
 
     /// One node, if it is known.
     pub fn node(&self, name: &str, id: &str) -> Option<&Node> {
-        let from = Key { name: name.into(), version: "".into() };
+        let from = Key::new(name, "");
         let of_name = self.services.range(from..).take_while(|(key, _)| &*key.name == name);
-        of_name.filter_map(|(_, e)| e.nodes.get(id)).map(|held| &held.node).next()
+        of_name.filter_map(|(_, e)| e.nodes.get(id)).map(|held| &*held.node).next()
     }
 
     /// How many nodes are known.
@@ -262,8 +243,8 @@ impl View {
             snapshot.synced = synced;
             let services = Arc::make_mut(&mut snapshot.services);
             for key in dirty {
-                match self.services.get_key_value(&key) {
-                    Some(found) => services.insert(key, Arc::new(Entry::service(found))),
+                match self.services.get(&key) {
+                    Some(entry) => services.insert(key.clone(), Arc::new(entry.published(key))),
                     None => services.remove(&key),
                 };
             }
@@ -277,7 +258,7 @@ impl View {
     }
 
     fn keys_of(&self, name: &str, version: Option<&str>) -> Vec<Key> {
-        let from = Key { name: name.into(), version: version.unwrap_or("").into() };
+        let from = Key::new(name, version.unwrap_or(""));
         self.services
             .range(from..)
             .map(|(key, _)| key)
@@ -298,29 +279,45 @@ impl fmt::Debug for View {
 }
 
 impl Entry {
-    fn service((key, entry): (&Key, &Self)) -> Service {
+    fn service(&self, key: &Key) -> Service {
         Service {
             name: key.name.to_string(),
             version: key.version.to_string(),
-            metadata: entry.metadata.clone(),
-            endpoints: entry.endpoints.clone(),
-            nodes: entry.nodes.values().map(|held| held.node.clone()).collect(),
+            metadata: self.about.metadata.clone(),
+            endpoints: self.about.endpoints.clone(),
+            nodes: self.nodes.values().map(|held| Node::clone(&held.node)).collect(),
         }
+    }
+
+    fn published(&self, key: Key) -> Published {
+        let nodes = self.nodes.values().map(|held| held.node.clone()).collect();
+        Published::new(key, self.about.clone(), nodes)
     }
 }
 
-impl Snapshot {
-    pub(super) fn of(
-        &self,
-        name: Option<&ServiceName>,
-    ) -> impl Iterator<Item = (&Key, &Arc<Service>)> {
-        let from = Key { name: name.map_or("", ServiceName::as_str).into(), version: "".into() };
-        self.services
-            .range(from..)
-            .take_while(move |(key, _)| name.is_none_or(|name| name.as_str() == &*key.name))
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    pub(super) fn is_synced(&self, name: Option<&ServiceName>) -> bool {
-        self.synced.all || name.is_some_and(|name| self.synced.names.contains(name.as_str()))
+    #[test]
+    fn a_change_of_one_node_copies_no_other() {
+        let mut view = View::new(10);
+        let service = |address: &str| {
+            let unchanged = ["1", "3"].map(|id| Node::new(id, "same"));
+            let [first, last] = unchanged;
+            let changed = Node::new("2", address);
+            Service::new("a", "").with_node(first).with_node(changed).with_node(last)
+        };
+        let mut publish = |address: &str| {
+            view.insert(service(address), |_| None);
+            view.publish();
+            let snapshot = view.snapshots.borrow().clone();
+            let published = snapshot.services.values().next().map(|p| p.nodes.clone());
+            published.unwrap()
+        };
+        let (before, after) = (publish("old"), publish("new"));
+        let same: Vec<bool> =
+            before.iter().zip(&after).map(|(before, after)| Arc::ptr_eq(before, after)).collect();
+        assert_eq!(same, [true, false, true]);
     }
 }

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use tokio_stream::Stream;
 use tokio_stream::wrappers::WatchStream;
 
-use super::view::{Key, Snapshot};
+use super::snapshot::{Key, Published, Snapshot};
 use super::{Service, ServiceName};
 
 /// What a watcher is told. Each carries a whole name and version with all of its nodes.
@@ -65,7 +65,7 @@ impl fmt::Debug for Watcher {
 pub(super) struct Differences {
     snapshots: WatchStream<Snapshot>,
     name: Option<ServiceName>,
-    told: BTreeMap<Key, Arc<Service>>,
+    told: BTreeMap<Key, Arc<Published>>,
     synced: bool,
     queue: VecDeque<Change>,
 }
@@ -85,18 +85,18 @@ impl Differences {
     }
 
     fn compare(&mut self, snapshot: &Snapshot) {
-        let now: BTreeMap<Key, Arc<Service>> =
+        let now: BTreeMap<Key, Arc<Published>> =
             snapshot.of(self.name.as_ref()).map(|(k, s)| (k.clone(), s.clone())).collect();
-        for (key, service) in &self.told {
+        for (key, published) in &self.told {
             if !now.contains_key(key) {
-                self.queue.push_back(Change::Removed(service.clone()));
+                self.queue.push_back(Change::Removed(published.service()));
             }
         }
-        for (key, service) in &now {
+        for (key, published) in &now {
             match self.told.get(key) {
-                None => self.queue.push_back(Change::Added(service.clone())),
-                Some(old) if Arc::ptr_eq(old, service) || old == service => {}
-                Some(_) => self.queue.push_back(Change::Updated(service.clone())),
+                None => self.queue.push_back(Change::Added(published.service())),
+                Some(old) if Arc::ptr_eq(old, published) || old == published => {}
+                Some(_) => self.queue.push_back(Change::Updated(published.service())),
             }
         }
         self.told = now;
