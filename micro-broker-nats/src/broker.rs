@@ -125,6 +125,7 @@ impl Broker for NatsBroker {
         topics: &TopicFilter,
         options: SubscribeOptions,
     ) -> Result<Subscription> {
+        options.check()?;
         let filter = self.subjects.filter(topics);
         let subscriber = self.nats.subscribe(&filter, options.queue.as_deref()).await?;
         let (events, bytes) = (self.options.max_events, self.options.max_bytes);

@@ -53,7 +53,8 @@ pub trait Broker: Send + Sync + 'static {
     /// [`Capabilities::wildcards`] says so. Does not wait for the network.
     ///
     /// # Errors
-    /// `Unsupported` for wildcards where there are none.
+    /// `Unsupported` for wildcards where there are none; that of
+    /// [`SubscribeOptions::check`].
     async fn subscribe(
         &self,
         topics: &TopicFilter,
@@ -97,6 +98,13 @@ impl Capabilities {
         self
     }
 
+    /// Sets [`acknowledges`](Self::acknowledges).
+    #[must_use]
+    pub fn with_acknowledges(mut self, acknowledges: bool) -> Self {
+        self.acknowledges = acknowledges;
+        self
+    }
+
     /// Sets [`max_body`](Self::max_body).
     #[must_use]
     pub fn with_max_body(mut self, bytes: usize) -> Self {
@@ -119,6 +127,20 @@ impl SubscribeOptions {
     pub fn with_queue(mut self, queue: impl Into<String>) -> Self {
         self.queue = Some(queue.into());
         self
+    }
+
+    /// Whether the name of the queue can be one in every backend: it is not empty, has at most 255
+    /// bytes, and no white space, control character or wildcard.
+    ///
+    /// # Errors
+    /// `InvalidInput`, saying what is wrong.
+    pub fn check(&self) -> Result<()> {
+        match self.queue.as_deref().map(|queue| (queue, subject_flaw(queue))) {
+            Some((queue, Some(flaw))) => {
+                Err(Error::invalid_input(format!("{queue:?} is no name of a queue: it {flaw}")))
+            }
+            _ => Ok(()),
+        }
     }
 }
 

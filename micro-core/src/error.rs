@@ -87,17 +87,17 @@ struct Inner {
     source: Option<anyhow::Error>,
 }
 
-/// go-micro's error on the wire: every key may be missing and reads as zero.
+/// go-micro's error on the wire: a key may be missing, `null` or in another case.
 #[derive(Deserialize)]
 struct WireIn {
-    #[serde(default)]
-    id: String,
-    #[serde(default)]
-    code: i32,
-    #[serde(default)]
-    detail: String,
-    #[serde(default)]
-    status: String,
+    #[serde(default, alias = "Id", alias = "ID")]
+    id: Option<String>,
+    #[serde(default, alias = "Code")]
+    code: Option<i32>,
+    #[serde(default, alias = "Detail")]
+    detail: Option<String>,
+    #[serde(default, alias = "Status")]
+    status: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -224,25 +224,25 @@ impl Error {
     /// Reads what go-micro puts into `Micro-Error`: its error's JSON, or plain text, which
     /// becomes the message of an error with code 0.
     pub fn from_wire(text: &str) -> Self {
-        let plain = || WireIn {
-            id: String::new(),
-            code: 0,
-            detail: text.to_owned(),
-            status: String::new(),
-        };
         // serde would take an array for the struct too; go-micro would not.
-        let json = text.trim_start().starts_with('{').then(|| serde_json::from_str(text));
-        let (wire, is_plain) = match json {
-            Some(Ok(wire)) => (wire, false),
-            _ => (plain(), true),
+        let json = text.trim_start().starts_with('{').then(|| serde_json::from_str::<WireIn>(text));
+        let (id, code, detail, status, plain) = match json {
+            Some(Ok(WireIn { id, code, detail, status })) => (
+                id.unwrap_or_default(),
+                code.unwrap_or_default(),
+                detail.unwrap_or_default(),
+                status.unwrap_or_default(),
+                false,
+            ),
+            _ => (String::new(), 0, text.to_owned(), String::new(), true),
         };
         Self(Box::new(Inner {
-            kind: ErrorKind::from_wire(wire.code, &wire.detail),
-            id: wire.id,
-            code: wire.code,
-            detail: wire.detail,
-            status: wire.status,
-            plain: is_plain,
+            kind: ErrorKind::from_wire(code, &detail),
+            id,
+            code,
+            detail,
+            status,
+            plain,
             request: None,
             source: None,
         }))
@@ -251,7 +251,7 @@ impl Error {
     /// Writes what go-micro reads from `Micro-Error`; what came from there goes back unchanged.
     pub fn to_wire(&self) -> String {
         let inner = &*self.0;
-        if inner.plain {
+        if inner.plain && inner.id.is_empty() {
             return inner.detail.clone();
         }
         let wire = WireOut {
@@ -433,6 +433,18 @@ mod tests {
     fn missing_keys_read_as_zero() {
         let error = Error::from_wire(r#"{"detail":"d"}"#);
         assert_eq!((error.id(), error.code(), error.detail(), error.status()), ("", 0, "d", ""));
+    }
+
+    #[test]
+    fn null_and_other_case_read_as_in_go() {
+        let error = Error::from_wire(r#"{"Id":"a","code":404,"detail":null}"#);
+        assert_eq!((error.id(), error.code(), error.detail()), ("a", 404, ""));
+    }
+
+    #[test]
+    fn a_plain_error_that_got_an_id_keeps_it_on_the_wire() {
+        let error = Error::from_wire("plain").with_id("greeter");
+        assert_eq!(Error::from_wire(&error.to_wire()).id(), "greeter");
     }
 
     #[test]

@@ -111,6 +111,7 @@ impl Broker for MemoryBroker {
         topics: &TopicFilter,
         options: SubscribeOptions,
     ) -> Result<Subscription> {
+        options.check()?;
         let buffer = Arc::new(Buffer::new(self.0.limits));
         let subscriber =
             Subscriber { topics: topics.clone(), queue: options.queue, buffer: buffer.clone() };

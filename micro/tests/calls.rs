@@ -297,3 +297,51 @@ async fn services_of_different_plugins_share_nothing() {
     assert_eq!(error.kind(), ErrorKind::NotFound);
     drop(running);
 }
+
+#[tokio::test]
+async fn a_silent_caller_is_forgotten_and_makes_room_for_another() {
+    let plugins = Plugins::new();
+    let options = micro::ServerOptions::default()
+        .with_max_callers(1)
+        .with_caller_idle(Duration::from_millis(200));
+    let service = Service::builder("greeter").plugins(&plugins).server_options(options);
+    let running = service.handler("Greeter.Hello", greet).build().unwrap().start().await.unwrap();
+    let (first, second) = (client(&plugins), client(&plugins));
+    let bob = hello("Bob");
+    let ask = |client: &Client| client.call::<_, String>("greeter", "Greeter.Hello", &bob);
+    ask(&first).await.unwrap();
+    assert_eq!(ask(&second).await.unwrap_err().kind(), ErrorKind::Overloaded);
+    tokio::time::timeout(LIMIT, async {
+        while let Err(error) = ask(&second).await {
+            assert_eq!(error.kind(), ErrorKind::Overloaded);
+        }
+    })
+    .await
+    .unwrap();
+    drop(running);
+}
+
+#[tokio::test]
+async fn stopping_takes_no_longer_than_it_may_and_says_what_was_not_done() {
+    let (enter, mut entered) = mpsc::channel(1);
+    let service = Service::builder("slow").stop_timeout(Duration::from_millis(300)).handler(
+        "Slow.Never",
+        move |_: Context, (): ()| {
+            let enter = enter.clone();
+            async move {
+                enter.send(()).await.unwrap();
+                std::future::pending::<Result<()>>().await
+            }
+        },
+    );
+    let running = service.build().unwrap().start().await.unwrap();
+    let client = running.client();
+    let call = client.call::<_, ()>("slow", "Slow.Never", &()).timeout(LIMIT);
+    let calling = tokio::spawn(call.into_future());
+    entered.recv().await.unwrap();
+    let stopped = tokio::time::timeout(LIMIT, running.stop()).await.unwrap();
+    let error = stopped.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    assert!(error.to_string().starts_with("1 "), "{error}");
+    calling.abort();
+}

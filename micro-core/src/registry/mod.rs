@@ -89,16 +89,15 @@ pub trait Registry: Send + Sync + 'static {
     ///
     /// # Errors
     /// `Unavailable` if it could not be told.
-    async fn close(&self) -> Result<()> {
-        Ok(())
-    }
+    async fn close(&self) -> Result<()>;
 }
 
 /// How to register.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RegisterOptions {
-    /// The registration ends unless it is renewed within this time; `None`: it stays.
+    /// The registration ends unless it is renewed within this time (zero: at once); `None`: it
+    /// stays.
     pub ttl: Option<Duration>,
 }
 
