@@ -192,8 +192,17 @@ impl Members {
 
     /// The nodes of a service, if all of them are known.
     pub(crate) fn complete(&self, name: &str) -> Option<BTreeSet<NodeKey>> {
+        self.is_complete(name).then(|| self.keys(name))
+    }
+
+    /// The versions of a service, if all of its nodes are known.
+    pub(crate) fn services(&self, name: &str) -> Vec<Service> {
+        if self.is_complete(name) { self.view.get(name) } else { Vec::new() }
+    }
+
+    fn is_complete(&self, name: &str) -> bool {
         let (all, names) = &self.complete;
-        (*all || names.contains(name)).then(|| self.keys(name))
+        *all || names.contains(name)
     }
 
     /// The nodes that are known of a service.

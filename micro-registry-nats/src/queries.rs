@@ -1,6 +1,7 @@
 //! The queries that are under way, and what they have found.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use bytes::Bytes;
 use micro_core::registry::{Service, View};
@@ -33,6 +34,9 @@ pub(crate) struct Queries {
     max_nodes: usize,
     next: u64,
     pending: BTreeMap<u64, Pending>,
+    /// The longest time between two answers lately: also those that came too late for a query
+    /// tell the next ones how long to wait.
+    gap: Duration,
 }
 
 /// What a query is for.
@@ -58,7 +62,12 @@ struct Pending {
 /// What a query came to.
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    Lookup(Target, Waiter, Vec<Service>),
+    Lookup {
+        target: Target,
+        waiter: Waiter,
+        found: Vec<Service>,
+        nobody: bool,
+    },
     Synced(Target),
     /// Of these, who has not answered is gone.
     Asked(String, Vec<NodeKey>),
@@ -74,7 +83,7 @@ pub(crate) struct Unsent {
 
 impl Queries {
     pub(crate) fn new(inbox: String, rules: Rules, max_nodes: usize) -> Self {
-        Self { inbox, rules, max_nodes, next: 0, pending: BTreeMap::new() }
+        Self { inbox, rules, max_nodes, next: 0, pending: BTreeMap::new(), gap: Duration::ZERO }
     }
 
     /// The subject of all answers.
@@ -96,13 +105,13 @@ impl Queries {
         permit: OwnedSemaphorePermit,
     ) {
         let found = View::new(self.max_nodes);
-        let query = Query::new(self.rules, known);
+        let query = Query::new(self.rules(self.rules.quorum), known);
         self.add(target, query, Purpose::Lookup { waiter: Some(waiter), found, _permit: permit });
     }
 
     /// Starts to find out the present state.
     pub(crate) fn sync(&mut self, target: Target) {
-        let query = Query::new(Rules { quorum: 0, ..self.rules }, None);
+        let query = Query::new(self.rules(0), None);
         self.add(target, query, Purpose::Sync);
     }
 
@@ -117,7 +126,7 @@ impl Queries {
             return false;
         }
         let known = suspects.iter().cloned().collect();
-        let query = Query::new(Rules { quorum: 0, ..self.rules }, Some(known));
+        let query = Query::new(self.rules(0), Some(known));
         self.add(target, query, Purpose::Ask(suspects));
         true
     }
@@ -170,6 +179,10 @@ impl Queries {
         self.pending.retain(|_, pending| {
             let ended = pending.query.ends_at().is_some_and(|at| at <= now);
             let ended = ended || pending.query.is_nobody_there();
+            if ended {
+                // What is long ago counts less and less.
+                self.gap = pending.query.gap().max(self.gap * 3 / 4);
+            }
             if !pending.settled && (ended || pending.query.is_done(now)) {
                 outcomes.extend(pending.settle(ended));
             }
@@ -198,6 +211,10 @@ impl Queries {
         self.next > 0
     }
 
+    fn rules(&self, quorum: usize) -> Rules {
+        Rules { quorum, quiet: self.rules.quiet.max(2 * self.gap), ..self.rules }
+    }
+
     fn add(&mut self, target: Target, query: Query, purpose: Purpose) {
         let pending = Pending { target, query, purpose, queued: false, settled: false };
         self.pending.insert(self.next, pending);
@@ -208,9 +225,12 @@ impl Queries {
 impl Pending {
     fn settle(&mut self, ended: bool) -> Option<Outcome> {
         let outcome = match &mut self.purpose {
-            Purpose::Lookup { waiter, found, .. } => {
-                Outcome::Lookup(self.target.clone(), waiter.take()?, found.list())
-            }
+            Purpose::Lookup { waiter, found, .. } => Outcome::Lookup {
+                target: self.target.clone(),
+                waiter: waiter.take()?,
+                found: found.list(),
+                nobody: self.query.is_nobody_there(),
+            },
             Purpose::Sync => Outcome::Synced(self.target.clone()),
             // Whoever can still answer may.
             Purpose::Ask(_) if !ended && !self.query.have_all_answered() => return None,

@@ -12,7 +12,8 @@ use crate::members::NodeKey;
 ///
 /// It is done when nobody listens on any of the subjects asked; when the limit has passed; and,
 /// after a first answer, when no further one came for a quiet time, when all nodes answered that
-/// were known before, or when the quorum is there.
+/// were known before, or when the quorum is there. The quiet time is twice the longest that there
+/// was to wait for an answer, the first or any other.
 #[derive(Debug)]
 pub(crate) struct Query {
     subjects: usize,
@@ -27,6 +28,8 @@ pub(crate) struct Query {
     sent: Option<Instant>,
     first: Option<Duration>,
     last: Option<Instant>,
+    /// The longest time between two answers.
+    gap: Duration,
 }
 
 /// The rules of a [`Query`].
@@ -53,6 +56,7 @@ impl Query {
             sent: None,
             first: None,
             last: None,
+            gap: Duration::ZERO,
         }
     }
 
@@ -75,7 +79,8 @@ impl Query {
     pub(crate) fn answer(&mut self, service: &Service, now: Instant) {
         let sent = self.sent.unwrap_or(now);
         self.first.get_or_insert(now.saturating_duration_since(sent));
-        self.last = Some(now);
+        let last = self.last.replace(now).unwrap_or(now);
+        self.gap = self.gap.max(now.saturating_duration_since(last));
         if let Some(awaited) = &mut self.awaited {
             for node in &service.nodes {
                 awaited.remove(&NodeKey::new(&service.version, &node.id));
@@ -108,7 +113,13 @@ impl Query {
         let Some((first, last)) = self.first.zip(self.last) else {
             return Some(limit);
         };
-        Some((last + self.least_quiet.max(2 * first)).min(limit))
+        let quiet = self.least_quiet.max(2 * first).max(2 * self.gap);
+        Some((last + quiet).min(limit))
+    }
+
+    /// The longest time between two answers so far.
+    pub(crate) fn gap(&self) -> Duration {
+        self.gap
     }
 
     /// Until when answers are collected.
@@ -166,9 +177,18 @@ mod tests {
         let (mut query, now) = sent(RULES, None);
         query.answer(&node("1"), now + 5 * MS);
         assert!(!query.is_done(now + 14 * MS));
-        query.answer(&node("2"), now + 14 * MS);
-        assert!(!query.is_done(now + 23 * MS));
-        assert!(query.is_done(now + 24 * MS));
+        query.answer(&node("2"), now + 8 * MS);
+        assert!(!query.is_done(now + 17 * MS));
+        assert!(query.is_done(now + 18 * MS));
+    }
+
+    #[test]
+    fn answers_that_come_slowly_make_the_quiet_time_longer() {
+        let (mut query, now) = sent(RULES, None);
+        query.answer(&node("1"), now + 2 * MS);
+        query.answer(&node("2"), now + 5 * MS);
+        assert!(!query.is_done(now + 10 * MS));
+        assert!(query.is_done(now + 11 * MS));
     }
 
     #[test]

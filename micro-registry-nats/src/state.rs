@@ -358,9 +358,15 @@ impl State {
 
     fn settle(&mut self, outcome: Outcome, now: Instant) {
         match outcome {
-            Outcome::Lookup(target, waiter, found) => {
+            Outcome::Lookup { target, waiter, found, nobody } => {
+                // Who was too slow for this query but is known to live is there all the same.
+                let believed = match &target {
+                    Target::Name(name) if !nobody => self.members.services(name),
+                    _ => Vec::new(),
+                };
+                let services = self.merged(&target, believed.into_iter().chain(found));
                 // Its caller may have gone away.
-                let _ = waiter.send(Found::Services(self.merged(&target, found)));
+                let _ = waiter.send(Found::Services(services));
             }
             Outcome::Synced(Target::All) => self.members.set_synced(None),
             Outcome::Synced(Target::Name(name)) => {
@@ -376,9 +382,9 @@ impl State {
     }
 
     /// What was found and what is registered here, which is the newest there is of it.
-    fn merged(&self, target: &Target, found: Vec<Service>) -> Vec<Service> {
+    fn merged(&self, target: &Target, found: impl Iterator<Item = Service>) -> Vec<Service> {
         let mut view = micro_core::registry::View::new(usize::MAX);
-        for service in found.into_iter().chain(self.own.matching(target)) {
+        for service in found.chain(self.own.matching(target)) {
             view.insert(service, |_| None);
         }
         view.list()

@@ -207,6 +207,19 @@ async fn answers_that_come_late_still_reach_watchers() {
 }
 
 #[tokio::test]
+async fn who_is_too_slow_for_a_lookup_but_known_to_live_is_found() {
+    let server = NatsServer::start().await;
+    let _prompt = GoPeer::registered(&server, v6().with_id("greeter-1")).await;
+    let registry = plain(&server);
+    let mut watch = Watch::synced(&registry).await;
+    let silent = GoPeer::new(&server, v6().with_id("greeter-2")).await;
+    silent.announce().await;
+    watch.until(&["greeter-1", "greeter-2"]).await;
+    let found = within("get", registry.get(&greeter())).await.unwrap();
+    assert_eq!(ids(&found), ["greeter-1", "greeter-2"]);
+}
+
+#[tokio::test]
 async fn what_is_registered_here_is_found_here_and_elsewhere() {
     let server = NatsServer::start().await;
     let (one, two) = (plain(&server), plain(&server));
