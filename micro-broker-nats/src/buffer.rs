@@ -1,9 +1,10 @@
 //! What a subscription holds that nobody has read yet.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use micro_nats::async_nats::{Message, Subscriber};
 use tokio::task::coop;
@@ -53,9 +54,15 @@ impl Buffer {
 
     /// The next item; `Ready(None)` when nothing more comes.
     pub(crate) fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Option<Item>> {
+        // A reader that always finds something lets others run too.
+        ready!(pin!(coop::consume_budget()).poll(cx));
         let mut inner = self.lock();
+        // First what came meanwhile: it counts before there is room again. As long as there is
+        // something to read, nobody has to be woken for more.
         if inner.items.is_empty() {
             self.fill(&mut inner, cx);
+        } else {
+            self.fill(&mut inner, &mut Context::from_waker(Waker::noop()));
         }
         match inner.take() {
             Some(item) => Poll::Ready(Some(item)),
@@ -75,11 +82,7 @@ impl Buffer {
         // With the reader's own waker, for the poll puts the one that it is given in its place.
         let reader = inner.reader.take();
         let mut cx = Context::from_waker(reader.as_ref().unwrap_or(Waker::noop()));
-        let fill = std::future::poll_fn(|cx| {
-            self.fill(&mut inner, cx);
-            Poll::Ready(())
-        });
-        let _ = pin!(coop::unconstrained(fill)).poll(&mut cx);
+        self.fill(&mut inner, &mut cx);
         if inner.items.is_empty() && inner.subscriber.is_some() {
             inner.reader = reader;
         } else if let Some(reader) = reader {
@@ -106,14 +109,20 @@ impl Buffer {
         }
     }
 
+    /// All that there is, whatever the budget of the task: a part of it would make room for what
+    /// comes later.
     fn fill(&self, inner: &mut Inner, cx: &mut Context<'_>) {
-        while let Some(subscriber) = &mut inner.subscriber {
-            match Pin::new(subscriber).poll_next(cx) {
-                Poll::Ready(Some(message)) => self.add(inner, message),
-                Poll::Ready(None) => inner.subscriber = None,
-                Poll::Pending => return,
+        let all = poll_fn(|cx| {
+            while let Some(subscriber) = &mut inner.subscriber {
+                match Pin::new(subscriber).poll_next(cx) {
+                    Poll::Ready(Some(message)) => self.add(inner, message),
+                    Poll::Ready(None) => inner.subscriber = None,
+                    Poll::Pending => break,
+                }
             }
-        }
+            Poll::Ready(())
+        });
+        let _ = pin!(coop::unconstrained(all)).poll(cx);
     }
 
     fn add(&self, inner: &mut Inner, message: Message) {

@@ -15,10 +15,12 @@ use tokio::task::coop;
 
 use crate::address::Claim;
 
-/// More messages than should be on the way from the server to us when listening ends.
+/// Fewer messages than this, and than this many times what comes in one round trip, are on the way
+/// from the server to us when it reads that listening ends.
 const ON_THE_WAY: u64 = 4096;
+const ROUND_TRIPS: u64 = 16;
 /// So many are sent at once to fill up to it.
-const FILL: u64 = 512;
+const FILL: u64 = 1024;
 
 /// The subscription to the address that others dial.
 #[derive(Debug)]
@@ -77,13 +79,16 @@ impl Listening {
     ///
     /// A plain UNSUB makes the NATS client drop what the server had sent before it read the
     /// UNSUB. An UNSUB after a number of messages does not: both sides end it at the same
-    /// message. So the number is set beyond what can be on the way, and messages to ourselves
-    /// fill up to it. They have no reply subject: nobody takes them for packets.
+    /// message. So the number is set beyond what is on the way, by what comes in a round trip, and
+    /// messages to ourselves fill up to it. They have no reply subject: nobody takes them for
+    /// packets.
     pub(crate) async fn stop(&self, nats: &Nats) -> Result<()> {
         self.lock().ending = true;
-        let Some(read) = self.read_all() else { return Ok(()) };
+        if self.read_all().is_none() {
+            return Ok(());
+        }
         let connected = matches!(nats.state(), State::Connected { .. });
-        if connected && self.fill(nats, read + ON_THE_WAY).await.is_ok() {
+        if connected && self.fill(nats).await.is_ok() {
             return Ok(());
         }
         // We may not publish there, or the connection broke.
@@ -99,12 +104,16 @@ impl Listening {
         }
     }
 
-    async fn fill(&self, nats: &Nats, end: u64) -> Result<()> {
+    async fn fill(&self, nats: &Nats) -> Result<()> {
+        let Some(before) = self.read_all() else { return Ok(()) };
+        nats.round_trip().await?;
+        let Some(read) = self.read_all() else { return Ok(()) };
+        let on_the_way = ((read - before) * ROUND_TRIPS).max(ON_THE_WAY);
         let limit = nats.options().connect_wait;
-        tokio::time::timeout(limit, self.end_at(nats, end))
+        tokio::time::timeout(limit, self.end_at(nats, read + on_the_way))
             .await
             .map_err(|_| Error::unavailable("the NATS connection takes nothing"))??;
-        for _ in 0..=ON_THE_WAY / FILL {
+        for _ in 0..on_the_way.div_ceil(FILL) {
             for _ in 0..FILL {
                 nats.publish(&self.address, None, Bytes::new()).await?;
             }

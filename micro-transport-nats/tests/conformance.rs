@@ -8,10 +8,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use micro_core::transport::{Bind, Capabilities, Incoming, Port};
 use micro_core::{Result, Transport, async_trait};
-use micro_transport_nats::micro_nats::async_nats;
 use micro_testkit::server::NatsServer;
 use micro_testkit::{Network, transport};
 use micro_transport_nats::NatsTransport;
+use micro_transport_nats::micro_nats::async_nats;
 use tokio::sync::Mutex;
 
 struct Fixture {
