@@ -60,6 +60,8 @@ suite! { ($) broker_suite in broker:
         a_queue_takes_nothing_from_the_others,
         one_queue_on_two_topics_is_two_worlds,
         a_queue_goes_on_when_a_member_leaves,
+        what_is_no_queue_is_refused,
+        what_is_no_queue_is_refused,
     }
     topics {
         topics_are_told_apart,

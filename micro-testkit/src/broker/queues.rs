@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use micro_core::Broker;
-use micro_core::broker::Topic;
+use micro_core::broker::{SubscribeOptions, Topic};
+use micro_core::{Broker, ErrorKind};
 use tokio::time::{Instant, timeout};
 
 use super::reader::{Reader, at_once, in_order, next_of, nothing_left};
@@ -129,5 +129,17 @@ pub(super) async fn a_queue_goes_on_when_a_member_leaves(fixture: &dyn Fixture) 
     }
     let late = closes.rest().await?;
     ensure!(late.is_empty(), "a closed member got {late:?}");
+    Ok(())
+}
+
+pub(super) async fn what_is_no_queue_is_refused(fixture: &dyn Fixture) -> Checked {
+    let (broker, topic) = (fixture.broker().await, topic()?);
+    for queue in ["", "a b", "a..b", "a.*", ">", &"x".repeat(256)] {
+        let options = SubscribeOptions::default().with_queue(queue);
+        match broker.subscribe(&topic.clone().into(), options).await {
+            Err(error) if error.kind() == ErrorKind::InvalidInput => {}
+            other => ensure!(false, "queue {queue:?}: {other:?}, not InvalidInput"),
+        }
+    }
     Ok(())
 }

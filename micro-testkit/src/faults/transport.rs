@@ -61,6 +61,8 @@ super::faults! { TransportFault of "transport":
     TakesAfterTheEnd => a_peer_with_nobody_there_takes_nothing,
     /// A closed peer takes packets.
     TakesAfterClose => a_closed_peer_takes_nothing,
+    /// What was sent to a closed peer still comes.
+    HearsAfterClose => a_closed_peer_yields_nothing,
     /// A close is not told.
     HidesTheClose => a_close_by_the_dialler_is_seen_after_its_packets,
     /// A close comes before what was sent.
@@ -362,6 +364,9 @@ impl Link for FaultyLink {
     }
 
     fn close(&self) {
-        self.inner.close();
+        // To hear on, it must not be told that it is closed.
+        if !self.state.has(TransportFault::HearsAfterClose) {
+            self.inner.close();
+        }
     }
 }

@@ -1,10 +1,10 @@
 //! The end of a peer.
 
-use micro_core::transport::{Arrival, Bind};
+use micro_core::transport::{Arrival, Bind, recv};
 
 use super::{Fixture, Side, numbered, send, send_until_refused, takes_nothing};
 use crate::Failure;
-use crate::check::{Checked, ensure};
+use crate::check::{Checked, ensure, within};
 
 pub(super) async fn a_closed_peer_takes_nothing(fixture: &dyn Fixture) -> Checked {
     let mut server = Side::open(fixture, Bind::Any).await?;
@@ -21,6 +21,40 @@ pub(super) async fn a_closed_peer_takes_nothing(fixture: &dyn Fixture) -> Checke
     takes_nothing(&other).await?;
     accepted.close();
     takes_nothing(&accepted).await
+}
+
+pub(super) async fn a_closed_peer_yields_nothing(fixture: &dyn Fixture) -> Checked {
+    let mut server = Side::open(fixture, Bind::Any).await?;
+    let transport = fixture.transport().await;
+    let (port, mut incoming) = within("open", transport.open(Bind::ClientOnly)).await??;
+    let address = server.address()?;
+    let (closes, stays) = (port.dial(&address)?, port.dial(&address)?);
+    let mut ends = Vec::new();
+    for peer in [&closes, &stays] {
+        send(peer, "hello").await?;
+        let mut nothing = Vec::new();
+        // Received from meanwhile, since on some backends nothing leaves otherwise.
+        tokio::select! {
+            came = server.packet("hello") => ends.push(came?.0),
+            _ = recv(&mut *incoming, &mut nothing) => {
+                return Err(Failure::new(format!("{nothing:?} came, which nobody sent")));
+            }
+        }
+    }
+    for n in 0..10 {
+        send(&ends[0], numbered(n)).await?;
+    }
+    closes.close();
+    send(&ends[1], "still here").await?;
+    let mut arrivals = Vec::new();
+    while arrivals.is_empty() {
+        within("the other peer's packet", recv(&mut *incoming, &mut arrivals)).await??;
+    }
+    for arrival in arrivals {
+        let own = arrival.peer().id() == stays.id();
+        ensure!(own, "{arrival:?} came of a peer that had been closed");
+    }
+    Ok(())
 }
 
 pub(super) async fn a_close_by_the_dialler_is_seen_after_its_packets(

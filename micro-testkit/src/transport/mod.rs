@@ -95,6 +95,7 @@ suite! { ($) transport_suite in transport:
     }
     closing {
         a_closed_peer_takes_nothing,
+        a_closed_peer_yields_nothing,
         a_close_by_the_dialler_is_seen_after_its_packets,
         a_close_by_the_acceptor_is_seen_after_its_packets,
         closing_one_peer_leaves_the_others,

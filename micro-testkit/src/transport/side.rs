@@ -155,13 +155,17 @@ pub(super) async fn settle(
                 Arrival::Packet { packet, .. } => *packet == own,
                 other => other.peer().id() == peer.id(),
             });
-            if let Ok(Some(Arrival::Packet { .. })) = timeout(LIMIT / 10, told).await {
-                return Ok(peer);
+            if let Ok(Some(Arrival::Packet { peer: accepted, .. })) =
+                timeout(LIMIT / 10, told).await
+            {
+                return Ok((peer, accepted));
             }
         }
     };
-    let peer: Checked<Peer> = within("a port that reaches itself", reached).await?;
-    peer?.close();
+    let reached: Checked<(Peer, Peer)> = within("a port that reaches itself", reached).await?;
+    // Held until its close is there: a peer that nobody holds is forgotten.
+    let (peer, _accepted) = reached?;
+    peer.close();
     if transport.capabilities().closed {
         let closed = until(incoming, |arrival| matches!(arrival, Arrival::Closed { .. }));
         let _ = timeout(LIMIT / 10, closed).await;
