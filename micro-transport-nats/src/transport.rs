@@ -25,6 +25,9 @@ use crate::port::NatsPort;
 ///   too large, with one exception that NATS gives no means to see: the listener lost its own
 ///   connection, not ours, and was back within the time that packets were on the way.
 /// * An orderly close is not seen by the other end: go-micro's wire has no word for it.
+/// * [`stop_listening`](micro_core::transport::Port::stop_listening) loses nothing that is on the
+///   way, unless more than 4,096 packets arrive before the server reads that it ends; for that it
+///   sends up to so many empty messages to itself.
 /// * A second port of this transport, or of a clone, cannot listen on the same address. Ports of
 ///   other transports and processes that listen there are not seen, and get each packet too.
 #[derive(Clone, Debug)]
