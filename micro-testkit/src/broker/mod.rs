@@ -61,7 +61,6 @@ suite! { ($) broker_suite in broker:
         one_queue_on_two_topics_is_two_worlds,
         a_queue_goes_on_when_a_member_leaves,
         what_is_no_queue_is_refused,
-        what_is_no_queue_is_refused,
     }
     topics {
         topics_are_told_apart,

@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout};
 
 use super::reader::{Reader, at_once, in_order, next_of, nothing_left};
 use super::{Fixture, join, publish, subscribe, topic};
-use crate::check::{Checked, LIMIT, ensure, unique};
+use crate::check::{Checked, LIMIT, ensure, unique, within};
 
 /// Publishes numbers, a few at a time; the members must get each exactly `times` in all.
 pub(super) async fn shared(
@@ -136,7 +136,8 @@ pub(super) async fn what_is_no_queue_is_refused(fixture: &dyn Fixture) -> Checke
     let (broker, topic) = (fixture.broker().await, topic()?);
     for queue in ["", "a b", "a..b", "a.*", ">", &"x".repeat(256)] {
         let options = SubscribeOptions::default().with_queue(queue);
-        match broker.subscribe(&topic.clone().into(), options).await {
+        let topics = topic.clone().into();
+        match within("subscribe", broker.subscribe(&topics, options)).await? {
             Err(error) if error.kind() == ErrorKind::InvalidInput => {}
             other => ensure!(false, "queue {queue:?}: {other:?}, not InvalidInput"),
         }

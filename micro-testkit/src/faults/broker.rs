@@ -43,6 +43,8 @@ super::faults! { BrokerFault of "broker":
     MixesQueuesUp => two_queues_get_each_event_each,
     /// A subscription that was dropped goes on.
     LivesAfterDrop => a_queue_goes_on_when_a_member_leaves,
+    /// Any text names a queue.
+    TakesAnyQueue => what_is_no_queue_is_refused,
     /// Topics below the one that was asked for are delivered too.
     MatchesBeginnings => topics_are_told_apart,
     /// `*` matches any number of parts.
@@ -155,6 +157,7 @@ impl Broker for FaultyBroker {
             Some(F::SharesEverything) => options.queue = Some("all".to_owned()),
             Some(F::MixesQueuesUp) => options.queue = options.queue.map(|_| "all".to_owned()),
             Some(F::IgnoresQueues) => options.queue = None,
+            Some(F::TakesAnyQueue) if options.check().is_err() => options.queue = None,
             Some(F::MatchesTooMuch) => {
                 if let Some(before) = topics.as_str().strip_suffix(".*") {
                     topics = TopicFilter::new(format!("{before}.>"))?;

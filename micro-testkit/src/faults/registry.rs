@@ -56,6 +56,8 @@ super::faults! { RegistryFault of "registry":
     RenewsNothing => registering_again_renews_the_lease,
     /// Every registration ends, asked for or not.
     LeasesEverything => a_registration_without_a_lease_stays,
+    /// A lease of no time is none.
+    TakesNothingForNone => a_lease_of_no_time_ends_at_once,
     /// A watcher is not told the present state.
     MissesThePresent => a_watcher_first_tells_the_present_state,
     /// `Synced` comes first.
@@ -152,6 +154,7 @@ impl Registry for FaultyRegistry {
                 service.endpoints.iter_mut().for_each(|endpoint| endpoint.request = None);
             }
             Some(F::LeasesNeverEnd) => options.ttl = None,
+            Some(F::TakesNothingForNone) => options.ttl = options.ttl.filter(|ttl| !ttl.is_zero()),
             Some(F::LeasesEverything) => {
                 options.ttl.get_or_insert(Duration::from_millis(300));
             }

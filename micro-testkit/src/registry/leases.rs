@@ -89,6 +89,19 @@ pub(super) async fn a_registration_without_a_lease_stays(fixture: &dyn Fixture) 
     Ok(())
 }
 
+pub(super) async fn a_lease_of_no_time_ends_at_once(fixture: &dyn Fixture) -> Checked {
+    let (here, there, name) = (fixture.registry().await, fixture.registry().await, name()?);
+    let options = RegisterOptions::default().with_ttl(std::time::Duration::ZERO);
+    here.register(&service(&name, "1", &["a"]), options).await?;
+    for registry in [&here, &there] {
+        see_within(fixture.grace(), &**registry, &name, "NotFound", <[_]>::is_empty).await?;
+    }
+    // It says nothing about the next registration.
+    here.register(&service(&name, "1", &["a"]), forever()).await?;
+    see(&*there, &name, "the node", |seen| ids(seen, "1") == ["a"]).await?;
+    Ok(())
+}
+
 pub(super) async fn the_leases_of_a_dropped_registry_run_out(fixture: &dyn Fixture) -> Checked {
     let (dies, lives, name) = (fixture.registry().await, fixture.registry().await, name()?);
     let mut watched = Observer::of(&*lives, &name).await?;

@@ -75,6 +75,7 @@ suite! { ($) registry_suite in registry:
         a_watcher_sees_the_end_of_a_lease,
         registering_again_renews_the_lease,
         a_registration_without_a_lease_stays,
+        a_lease_of_no_time_ends_at_once,
         the_leases_of_a_dropped_registry_run_out,
     }
     watching {
