@@ -103,9 +103,11 @@ fn a_registration_that_is_not_renewed_ends_also_while_nobody_can_hear_it() {
 fn nothing_is_said_while_nobody_can_hear_it_and_all_of_it_afterwards() {
     let (mut own, now) = own();
     own.register(&service(&["a"]), None, MAX, now).unwrap();
-    assert_eq!(announced(&own.due(false, now + 100 * SECOND)), 0);
-    own.reconnected(MAX, false, now + 100 * SECOND);
-    assert_eq!(announced(&own.due(true, now + 101 * SECOND)), 1);
+    own.due(true, now);
+    own.register(&service(&["b"]), None, MAX, now).unwrap();
+    assert_eq!(announced(&own.due(false, now + 10 * SECOND)), 0);
+    own.reconnected(MAX, false, now + 10 * SECOND);
+    assert_eq!(announced(&own.due(true, now + 11 * SECOND)), 2, "also what was said before");
 }
 
 #[test]

@@ -50,6 +50,24 @@ async fn nobody_is_gone_only_because_nats_is_away() {
 }
 
 #[tokio::test]
+async fn others_have_the_time_of_a_lease_to_come_back_after_nats() {
+    let second = Duration::from_secs(1);
+    let mut server = NatsServer::start().await;
+    let options = Options::default().with_unleased(second).with_lease(2 * second);
+    let sees = registry(&server, options);
+    let mut watch = Watch::synced(&sees).await;
+    let peer = GoPeer::new(&server, v6()).await;
+    peer.announce().await;
+    watch.until(&[&peer.spoken.id()]).await;
+    server.kill().await;
+    assert!(!watch.changes_within(second + second / 5).await);
+    server.restart().await;
+    within("the connection", sees.nats().connected()).await.unwrap();
+    assert!(!watch.changes_within(second / 2).await);
+    watch.until(&[]).await;
+}
+
+#[tokio::test]
 async fn who_went_while_nats_was_away_is_gone_after_it() {
     let lease = Duration::from_millis(300);
     let mut server = NatsServer::start().await;
