@@ -7,14 +7,14 @@ use micro_core::broker::{
 };
 use micro_core::header::keys;
 use micro_core::wire::envelope;
-use micro_core::{Result, async_trait};
+use micro_core::{LogThrottle, Result, async_trait};
 use micro_nats::Nats;
 
 use crate::buffer::Buffer;
 use crate::config::Options;
 use crate::keeper::Keeper;
 use crate::subjects::Subjects;
-use crate::subscription::{Deliveries, Garbage};
+use crate::subscription::Deliveries;
 
 /// What a header and the envelope may take of a message, for [`Capabilities::max_body`].
 const OVERHEAD: usize = 4096;
@@ -37,7 +37,7 @@ pub struct NatsBroker {
     options: Options,
     subjects: Arc<Subjects>,
     keeper: Arc<Keeper>,
-    garbage: Arc<Garbage>,
+    garbage: Arc<LogThrottle>,
 }
 
 impl NatsBroker {
@@ -80,7 +80,7 @@ impl NatsBroker {
 
     /// How many messages came to the subscriptions of this broker that were no events.
     pub fn dropped_messages(&self) -> u64 {
-        self.garbage.count()
+        self.garbage.total()
     }
 
     fn made(nats: &Nats, options: Options, subjects: Subjects) -> Self {

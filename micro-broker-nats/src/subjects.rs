@@ -2,11 +2,7 @@
 
 use micro_core::broker::{Topic, TopicFilter};
 use micro_core::{Error, Result};
-
-/// Subjects on which registries listen: a message there that is not theirs ends every go-micro
-/// process that hears it.
-const REGISTRY_SUBJECTS: [&[&str]; 3] =
-    [&["micro", "nats"], &["micro", "registry", "nats"], &["micro", "lease"]];
+use micro_nats::is_registry_subject;
 
 /// The subjects of one namespace.
 #[derive(Clone, Debug)]
@@ -63,12 +59,6 @@ impl Subjects {
         }
         Topic::new(subject.strip_prefix(&self.prefix)?).ok()
     }
-}
-
-/// A registry's subject, also behind a namespace.
-fn is_registry_subject(subject: &str) -> bool {
-    let parts: Vec<&str> = subject.split('.').collect();
-    (0..parts.len()).any(|at| REGISTRY_SUBJECTS.iter().any(|known| parts[at..].starts_with(known)))
 }
 
 #[cfg(test)]

@@ -3,49 +3,19 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
 
 use micro_core::broker::{Delivery, Message, SubscriptionStream};
 use micro_core::wire::envelope;
-use micro_core::{Error, ErrorKind, Result, async_trait};
+use micro_core::{Error, ErrorKind, LogThrottle, Result, async_trait};
 use micro_nats::{Nats, State, async_nats};
 use tokio_stream::Stream;
 
 use crate::buffer::{Buffer, Item};
 use crate::subjects::Subjects;
 
-/// At most one warning in this time.
-const WARN_EVERY: Duration = Duration::from_secs(10);
-
 /// After so many messages that are no events somebody else may run.
 const AT_ONCE: usize = 64;
-
-/// What came and was no event.
-#[derive(Debug, Default)]
-pub(crate) struct Garbage {
-    count: AtomicU64,
-    warned: Mutex<Option<Instant>>,
-}
-
-impl Garbage {
-    pub(crate) fn count(&self) -> u64 {
-        self.count.load(Ordering::Relaxed)
-    }
-
-    fn add(&self, subject: &str, error: &Error) {
-        let dropped = self.count.fetch_add(1, Ordering::Relaxed) + 1;
-        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
-        if warned.is_some_and(|at| at.elapsed() < WARN_EVERY) {
-            return;
-        }
-        *warned = Some(Instant::now());
-        drop(warned);
-        tracing::warn!(subject, dropped, %error, "a message that is no event was dropped");
-    }
-}
 
 /// The events of one subscription.
 pub(crate) struct Deliveries {
@@ -54,7 +24,7 @@ pub(crate) struct Deliveries {
     /// What was subscribed to, for messages.
     pub(crate) topics: String,
     pub(crate) buffer: Arc<Buffer>,
-    pub(crate) garbage: Arc<Garbage>,
+    pub(crate) garbage: Arc<LogThrottle>,
 }
 
 impl Deliveries {
@@ -64,7 +34,10 @@ impl Deliveries {
         match envelope::decode(&message.payload) {
             Ok((header, body)) => Some(Delivery::new(topic, Message::new(header, body))),
             Err(error) => {
-                self.garbage.add(&message.subject, &error);
+                if let Some(dropped) = self.garbage.count() {
+                    let subject = message.subject.as_str();
+                    tracing::warn!(subject, dropped, %error, "a message that is no event was dropped");
+                }
                 None
             }
         }

@@ -6,6 +6,7 @@ mod error;
 mod forward;
 pub mod header;
 pub mod registry;
+mod throttle;
 pub mod transport;
 pub mod wire;
 
@@ -16,4 +17,5 @@ pub use self::broker::Broker;
 pub use self::error::{Error, ErrorKind, RequestState, Result};
 pub use self::header::Header;
 pub use self::registry::Registry;
+pub use self::throttle::LogThrottle;
 pub use self::transport::Transport;

@@ -9,10 +9,9 @@ use async_nats::connection::State as ClientState;
 use async_nats::rustls::crypto::{CryptoProvider, ring};
 use async_nats::{Client, ConnectOptions, Event, Server, ServerAddr, Statistics};
 use futures_util::FutureExt;
-use micro_core::{Error, Result};
+use micro_core::{Error, LogThrottle, Result};
 use tokio::sync::watch;
 
-use crate::rarely::Rarely;
 use crate::{NatsOptions, State};
 
 /// The longest pause between two attempts to connect.
@@ -31,9 +30,9 @@ pub(crate) struct Connection {
     state: watch::Sender<State>,
     /// Why it is not connected.
     reason: Mutex<String>,
-    slow: Rarely,
-    failures: Rarely,
-    complaints: Rarely,
+    slow: LogThrottle,
+    failures: LogThrottle,
+    complaints: LogThrottle,
 }
 
 struct Live {
@@ -67,9 +66,9 @@ impl Connection {
             closing: tokio::sync::Mutex::new(()),
             state: watch::Sender::new(State::Idle),
             reason: Mutex::new("nothing has used it yet".to_owned()),
-            slow: Rarely::default(),
-            failures: Rarely::default(),
-            complaints: Rarely::default(),
+            slow: LogThrottle::default(),
+            failures: LogThrottle::default(),
+            complaints: LogThrottle::default(),
         })
     }
 

@@ -5,7 +5,7 @@ mod config;
 mod connection;
 mod credentials;
 mod nats;
-mod rarely;
+mod subjects;
 
 pub use async_nats;
 
@@ -13,3 +13,4 @@ pub use self::address::Addresses;
 pub use self::config::NatsOptions;
 pub use self::credentials::Credentials;
 pub use self::nats::{Nats, State};
+pub use self::subjects::is_registry_subject;

@@ -4,14 +4,10 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use micro_core::{Error, ErrorKind, Result};
+use micro_nats::is_registry_subject;
 
 /// Longer ones are nobody's address, and NATS limits the line that carries two of them.
 const MAX_BYTES: usize = 255;
-
-/// Subjects on which registries listen: a packet there would be read as a registry message, and
-/// one that is none ends every go-micro process that hears it.
-const REGISTRY_SUBJECTS: [&[&str]; 3] =
-    [&["micro", "nats"], &["micro", "registry", "nats"], &["micro", "lease"]];
 
 /// What keeps a subject from being an address; `None` if nothing does.
 pub(crate) fn flaw(subject: &str) -> Option<&'static str> {
@@ -40,12 +36,6 @@ pub(crate) fn check(address: &str) -> Result<()> {
         None => Ok(()),
         Some(flaw) => Err(Error::invalid_input(format!("{address:?} is no address: it {flaw}"))),
     }
-}
-
-/// A registry's subject, also behind a namespace.
-fn is_registry_subject(subject: &str) -> bool {
-    let parts: Vec<&str> = subject.split('.').collect();
-    (0..parts.len()).any(|at| REGISTRY_SUBJECTS.iter().any(|known| parts[at..].starts_with(known)))
 }
 
 /// The addresses that the ports of one transport listen on.

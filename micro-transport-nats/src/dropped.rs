@@ -1,11 +1,8 @@
 //! What arrived and was no packet: counted, and told once in a while.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
-/// At most one warning in this time.
-const WARN_EVERY: Duration = Duration::from_secs(10);
+use micro_core::LogThrottle;
 
 /// How many messages a transport's ports dropped, and why.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,7 +41,7 @@ pub(crate) enum Reason {
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     counts: [AtomicU64; 5],
-    warned: Mutex<Option<Instant>>,
+    warnings: LogThrottle,
 }
 
 impl Counters {
@@ -68,12 +65,9 @@ impl Counters {
     }
 
     fn warn(&self, reason: Reason) {
-        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
-        if warned.is_some_and(|at| at.elapsed() < WARN_EVERY) {
+        if self.warnings.count().is_none() {
             return;
         }
-        *warned = Some(Instant::now());
-        drop(warned);
         tracing::warn!(?reason, dropped = ?self.dropped(), "messages that are no packets were dropped");
     }
 }
