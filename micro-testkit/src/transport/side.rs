@@ -155,8 +155,7 @@ pub(super) async fn settle(
                 Arrival::Packet { packet, .. } => *packet == own,
                 other => other.peer().id() == peer.id(),
             });
-            if let Ok(Some(Arrival::Packet { peer: accepted, .. })) =
-                timeout(LIMIT / 10, told).await
+            if let Ok(Some(Arrival::Packet { peer: accepted, .. })) = timeout(LIMIT / 2, told).await
             {
                 return Ok((peer, accepted));
             }
