@@ -145,7 +145,7 @@ impl SubscribeOptions {
 }
 
 /// An event: a header and a body.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Message {
     /// Metadata, content type, id.
@@ -158,6 +158,15 @@ impl Message {
     /// An event.
     pub fn new(header: Header, body: impl Into<Bytes>) -> Self {
         Self { header, body: body.into() }
+    }
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Message")
+            .field("header", &self.header)
+            .field("body", &format_args!("{} bytes", self.body.len()))
+            .finish()
     }
 }
 

@@ -227,6 +227,12 @@ impl Error {
         // serde would take an array for the struct too; go-micro would not.
         let json = text.trim_start().starts_with('{').then(|| serde_json::from_str::<WireIn>(text));
         let (id, code, detail, status, plain) = match json {
+            // Somebody's own JSON, if none of the four is there.
+            Some(Ok(WireIn { id: None, code: None, detail: None, status: None }))
+                if text != "{}" =>
+            {
+                (String::new(), 0, text.to_owned(), String::new(), true)
+            }
             Some(Ok(WireIn { id, code, detail, status })) => (
                 id.unwrap_or_default(),
                 code.unwrap_or_default(),
@@ -248,7 +254,8 @@ impl Error {
         }))
     }
 
-    /// Writes what go-micro reads from `Micro-Error`; what came from there goes back unchanged.
+    /// Writes what go-micro reads from `Micro-Error`: all four fields, or the plain text as it
+    /// came.
     pub fn to_wire(&self) -> String {
         let inner = &*self.0;
         if inner.plain && inner.id.is_empty() {
@@ -423,6 +430,7 @@ mod tests {
             "",
             "null",
             "{",
+            r#"{"error":"somebody's own"}"#,
             r#"["a",404,"d","s"]"#,
         ] {
             assert_eq!(Error::from_wire(text).to_wire(), text);

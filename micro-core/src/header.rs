@@ -60,8 +60,8 @@ pub mod keys {
 }
 
 /// The most entries that a header may have when it comes from outside: far more than anybody
-/// sends, few enough that a hostile one costs nothing to read.
-pub const MAX_ENTRIES: usize = 1024;
+/// sends, few enough that looking each one up among the others costs little.
+pub const MAX_ENTRIES: usize = 256;
 
 /// Ordered pairs of strings, one value a key, keys compared exactly.
 ///
@@ -148,9 +148,18 @@ impl Header {
     }
 }
 
+/// Keys, and the values of those that belong to the wire: what an application sends may be secret.
 impl fmt::Debug for Header {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self.iter()).finish()
+        let mut map = f.debug_map();
+        for (key, value) in self.iter() {
+            if crate::wire::is_reserved(key) {
+                map.entry(&key, &value);
+            } else {
+                map.entry(&key, &format_args!("{} bytes", value.len()));
+            }
+        }
+        map.finish()
     }
 }
 

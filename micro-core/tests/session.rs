@@ -244,3 +244,56 @@ fn the_remaining_time_is_never_sent_as_no_limit() {
     let (header, _) = envelope::decode(&packets[0]).unwrap();
     assert_eq!(header.get("Timeout"), Some("1"));
 }
+
+#[test]
+fn an_error_too_large_for_any_packet_still_answers() {
+    let (mut server, id) = asked(&Header::new());
+    server.reply(id, Err(&Error::internal("x".repeat(5000))));
+    let packet = server.next_packet(1000, &mut Vec::new()).unwrap();
+    let (header, _) = envelope::decode(&packet).unwrap();
+    let error = Error::from_wire(header.get("Micro-Error").unwrap());
+    assert_eq!(error.kind(), ErrorKind::TooLarge);
+    assert_eq!(header.get("Micro-ID"), Some("0"));
+}
+
+#[test]
+fn a_call_given_up_makes_room_for_another() {
+    let mut session = Session::client(Limits::default().with_queued_bytes(1000));
+    let large = call(&mut session, &[0; 2000]);
+    assert!(session.is_unsent(large));
+    session.give_up(large);
+    assert!(session.is_idle() && !session.has_output());
+    call(&mut session, b"");
+}
+
+#[test]
+fn a_caller_that_reads_no_replies_is_refused_and_then_not_heard() {
+    let mut client = Session::client(Limits::default());
+    let mut server = Session::server(Limits::default().with_queued_bytes(10_000));
+    for _ in 0..1000 {
+        call(&mut client, b"");
+        let packet = take_all(&mut client).pop().unwrap();
+        let mut events = Vec::new();
+        server.on_packet(&packet, &mut events);
+        if let Some(Event::Request { id, .. }) = events.pop() {
+            server.reply(id, Ok(("application/json", &[b'x'; 3000])));
+        }
+    }
+    let queued: usize = take_all(&mut server).iter().map(Vec::len).sum();
+    assert!(queued < 30_000, "{queued} bytes were queued");
+    assert!(server.counts().lost_requests > 900);
+}
+
+#[test]
+fn debug_shows_no_metadata_and_no_body() {
+    let metadata: Header = [("Authorization", "Bearer secret")].into_iter().collect();
+    let out = outgoing(&metadata, b"secret");
+    let mut server = Session::server(Limits::default());
+    let mut client = Session::client(Limits::default());
+    client.call(&out).unwrap();
+    let mut events = Vec::new();
+    server.on_packet(&take_all(&mut client)[0], &mut events);
+    let shown = format!("{out:?} {client:?} {server:?} {events:?}");
+    assert!(shown.contains("Authorization") && shown.contains("Greeter.Hello"), "{shown}");
+    assert!(!shown.contains("secret"), "{shown}");
+}

@@ -1,5 +1,6 @@
 //! Calls in go-micro's words: which header entries say what.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use crate::header::keys::{
 use crate::{Error, Header, RequestState, Result};
 
 /// A call to be sent.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Outgoing<'a> {
     /// The service's name.
     pub service: &'a str,
@@ -31,14 +32,14 @@ pub struct Outgoing<'a> {
 }
 
 /// A call that has arrived.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Request {
     header: Arc<Header>,
     body: Bytes,
 }
 
 /// The answer to a call that succeeded.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct Reply {
     /// Of the body; empty where there is none.
@@ -89,6 +90,37 @@ impl Request {
     /// Whether the caller closes its socket after the answer.
     pub fn closes(&self) -> bool {
         self.header.get_ignore_case(CONNECTION).is_some_and(|v| v.eq_ignore_ascii_case("close"))
+    }
+}
+
+impl fmt::Debug for Outgoing<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outgoing")
+            .field("service", &self.service)
+            .field("endpoint", &self.endpoint)
+            .field("content_type", &self.content_type)
+            .field("timeout", &self.timeout)
+            .field("metadata", &self.metadata)
+            .field("body", &format_args!("{} bytes", self.body.len()))
+            .finish()
+    }
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request")
+            .field("header", &self.header)
+            .field("body", &format_args!("{} bytes", self.body.len()))
+            .finish()
+    }
+}
+
+impl fmt::Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reply")
+            .field("content_type", &self.content_type)
+            .field("body", &format_args!("{} bytes", self.body.len()))
+            .finish()
     }
 }
 

@@ -1,6 +1,7 @@
 //! What is going on with one peer: calls that wait, requests that are open, packets to go.
 
 use std::collections::{HashMap, VecDeque};
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -16,7 +17,6 @@ use crate::{Error, ErrorKind, Header, RequestState, Result};
 /// ([`client`](Self::client)), one that was accepted answers them ([`server`](Self::server)).
 /// `next_packet`, the sending and `taken` belong under one lock, so that "the last n packets"
 /// names the right calls.
-#[derive(Debug)]
 pub struct Session {
     role: Role,
     limits: Limits,
@@ -112,9 +112,10 @@ pub struct Counts {
     pub stray: u64,
     /// Replies that reached nobody, or did not even fit as an error.
     pub lost_replies: u64,
+    /// Requests of a caller that takes no replies, not even that it is refused.
+    pub lost_requests: u64,
 }
 
-#[derive(Debug)]
 enum Role {
     /// Calls that wait for their answer.
     Client(HashMap<u64, Waiting>),
@@ -122,7 +123,6 @@ enum Role {
     Server(HashMap<u64, Arc<Header>>),
 }
 
-#[derive(Debug)]
 struct Waiting {
     /// The number of the packet that carried it, once taken.
     packet: Option<u64>,
@@ -130,13 +130,11 @@ struct Waiting {
     odd: bool,
 }
 
-#[derive(Debug)]
 struct Queued {
     packet: Bytes,
     about: About,
 }
 
-#[derive(Debug)]
 enum About {
     Call(u64),
     /// The request's header, for an error in its place.
@@ -202,10 +200,24 @@ impl Session {
     pub fn give_up(&mut self, call: CallId) -> Option<RequestState> {
         let Role::Client(calls) = &mut self.role else { return None };
         let waiting = calls.remove(&call.0)?;
-        Some(match waiting.packet {
-            Some(_) => RequestState::Unknown,
-            None => RequestState::NotSent,
-        })
+        if waiting.packet.is_some() {
+            return Some(RequestState::Unknown);
+        }
+        let is_it = |queued: &Queued| matches!(queued.about, About::Call(id) if id == call.0);
+        if let Some(at) = self.queue.iter().position(is_it)
+            && let Some(queued) = self.queue.remove(at)
+        {
+            self.queued_bytes -= queued.packet.len();
+        }
+        Some(RequestState::NotSent)
+    }
+
+    /// Whether a call waits for its answer and the peer has not taken its packet yet.
+    pub fn is_unsent(&self, call: CallId) -> bool {
+        match &self.role {
+            Role::Client(calls) => calls.get(&call.0).is_some_and(|w| w.packet.is_none()),
+            Role::Server(_) => false,
+        }
     }
 
     /// Whether a request is still open: neither answered nor cancelled.
@@ -259,9 +271,15 @@ impl Session {
                 let id = self.next;
                 self.next += 1;
                 let header = Arc::new(header);
-                if requests.len() >= self.limits.open {
-                    let detail =
-                        format!("{} requests of this caller are open already", requests.len());
+                if self.queued_bytes > self.limits.queued_bytes.saturating_mul(2) {
+                    // The caller takes nothing, not even refusals.
+                    self.counts.lost_requests += 1;
+                    return;
+                }
+                if requests.len() >= self.limits.open
+                    || self.queued_bytes > self.limits.queued_bytes
+                {
+                    let detail = "this caller has too many requests open or replies unread";
                     self.push_error(header, &Error::new(ErrorKind::Overloaded, detail));
                     return;
                 }
@@ -277,18 +295,12 @@ impl Session {
     /// `TooLarge` and not sent, a reply as that error in its place.
     pub fn next_packet(&mut self, max: usize, events: &mut Vec<Event>) -> Option<Bytes> {
         loop {
-            let Queued { packet, about } = self.queue.front()?;
-            let given_up = match (about, &self.role) {
-                (About::Call(call), Role::Client(calls)) => !calls.contains_key(call),
-                _ => false,
-            };
+            let Queued { packet, .. } = self.queue.front()?;
             let size = packet.len();
-            if !given_up && size <= max {
+            if size <= max {
                 return Some(packet.clone());
             }
-            let about = self.pop()?;
-            match about {
-                About::Call(_) if given_up => {}
+            match self.pop()? {
                 About::Call(call) => {
                     if let Role::Client(calls) = &mut self.role {
                         calls.remove(&call);
@@ -303,7 +315,11 @@ impl Session {
                     self.push_front(packet, About::Error(request, text));
                 }
                 About::Error(request, text) => {
-                    let packet = gomicro::encode_short_error(&request, &text);
+                    let mut packet = gomicro::encode_short_error(&request, &text);
+                    if packet.len() > max {
+                        let error = Error::too_large("the error", packet.len(), max);
+                        packet = gomicro::encode_short_error(&request, &error.to_wire());
+                    }
                     self.push_front(packet, About::ShortError);
                 }
                 About::ShortError => self.counts.lost_replies += 1,
@@ -401,6 +417,23 @@ impl Session {
         let Queued { packet, about } = self.queue.pop_front()?;
         self.queued_bytes -= packet.len();
         Some(about)
+    }
+}
+
+/// Counts only: headers and bodies are the application's.
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (role, open) = match &self.role {
+            Role::Client(calls) => ("client", calls.len()),
+            Role::Server(requests) => ("server", requests.len()),
+        };
+        f.debug_struct("Session")
+            .field("role", &role)
+            .field("open", &open)
+            .field("taken", &self.taken)
+            .field("queued", &self.queue.len())
+            .field("counts", &self.counts)
+            .finish_non_exhaustive()
     }
 }
 
