@@ -4,6 +4,8 @@
 use std::process::Stdio;
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use micro::nats::async_nats;
 use micro::{Client, ErrorKind, RequestState};
 use micro_testkit::server::{NatsCluster, NatsServer};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
@@ -177,8 +179,9 @@ async fn servers_and_clients_started_before_nats_find_each_other_later() {
 
     // Whoever is back first may ask before the other can answer, and is told the truth then.
     let (success, out, err) = early.end().await;
-    let not_found = err.last().is_some_and(|line| line.contains("greeter-client: "));
-    assert!((success && out == ["Hello World"]) || not_found, "{out:?} {err:#?}");
+    let last = err.last().map_or("", String::as_str);
+    let refused = last.contains("greeter") && last.contains("not found");
+    assert!((success && out == ["Hello World"]) || refused, "{out:?} {err:#?}");
     let served = async { while !Program::start(CLIENT, &strs(&flags)).end().await.0 {} };
     timeout(LIMIT, served).await.expect("a service that was started before NATS is not found");
 }
@@ -229,14 +232,49 @@ async fn help_shows_go_micros_flags_with_their_defaults() {
 }
 
 #[tokio::test]
+async fn an_empty_variable_says_nothing_and_help_shows_no_address() {
+    let empty = [
+        "MICRO_PROFILE",
+        "MICRO_REGISTRY",
+        "MICRO_REGISTRY_ADDRESS",
+        "MICRO_SELECTOR",
+        "MICRO_SERVER_METADATA",
+        "MICRO_CLIENT_REQUEST_TIMEOUT",
+        "MICRO_CLIENT_RETRIES",
+        "MICRO_REGISTER_TTL",
+        "MICRO_NAMESPACE",
+    ];
+    greets(Program::start_with(GREETER, &[], &empty.map(|name| (name, "")))).await;
+
+    let secret = [("MICRO_REGISTRY_ADDRESS", "nats://user:secret@host:4222")];
+    let (_, out, err) = Program::start_with(GREETER, &["--help"], &secret).end().await;
+    assert!(!out.iter().chain(&err).any(|line| line.contains("secret")), "{out:#?}");
+}
+
+#[tokio::test]
 async fn sigterm_deregisters_and_ends_in_order() {
     let nats = NatsServer::start().await;
     let mut server = Program::start(SERVER, &strs(&nats_flags(&nats.address())));
     server.says("serving").await;
+    let raw = async_nats::connect(nats.url()).await.unwrap();
+    let mut told = raw.subscribe("micro.nats.watch").await.unwrap();
+    raw.flush().await.unwrap();
+    // The server has heard of the subscription once it answers on the same connection.
+    client(&nats.address()).registry().list().await.unwrap();
     server.signal("-TERM");
     let (success, _, err) = server.end().await;
     assert!(success, "{err:#?}");
     assert!(err.iter().any(|line| line.contains("stopped")), "{err:#?}");
+    let goodbye = async {
+        loop {
+            let message = told.next().await.unwrap();
+            let message: serde_json::Value = serde_json::from_slice(&message.payload).unwrap();
+            if message["Action"] == "delete" && message["Service"]["name"] == "greeter" {
+                break;
+            }
+        }
+    };
+    timeout(LIMIT, goodbye).await.expect("no goodbye was said");
     let error = client(&nats.address()).call::<_, ()>("greeter", "Greeter.Hello", &()).await;
     assert_eq!(error.unwrap_err().kind(), ErrorKind::NotFound);
 }
@@ -315,18 +353,29 @@ async fn garbage_on_every_subject_ends_nothing() {
     let client = client(&nats.address());
     assert_eq!(client.call_raw("echo", "Echo.Echo", "before").await.unwrap(), "before");
 
-    // Whoever hears everything learns every subject that they listen to.
-    let raw = micro::nats::async_nats::connect(nats.url()).await.unwrap();
-    let known = client.registry().get(&"echo".parse().unwrap()).await.unwrap();
-    let listens = known[0].nodes[0].address.clone();
-    let subjects = [
+    // Whoever hears everything learns every subject that they listen to: those of discovery, the
+    // server's address, and the return addresses of both.
+    let raw = async_nats::connect(nats.url()).await.unwrap();
+    let mut heard = raw.subscribe(">").await.unwrap();
+    let mut subjects: std::collections::BTreeSet<String> = [
         "micro.nats.query",
         "micro.nats.watch",
         "micro.registry.nats.query",
         "micro.registry.nats.watch",
         "micro.lease.echo",
-        &listens,
-    ];
+    ]
+    .map(str::to_owned)
+    .into();
+    raw.flush().await.unwrap();
+    let other = self::client(&nats.address());
+    while subjects.len() < 9 {
+        other.call_raw("echo", "Echo.Echo", "listen").await.unwrap();
+        while let Ok(Some(message)) = timeout(Duration::from_millis(50), heard.next()).await {
+            subjects.insert(message.subject.to_string());
+            subjects.extend(message.reply.map(|reply| reply.to_string()));
+        }
+    }
+    drop(heard);
     let deep = "[".repeat(100_000);
     let junk = vec![0xffu8; 1 << 20];
     let garbage: [&[u8]; 12] = [
@@ -343,12 +392,12 @@ async fn garbage_on_every_subject_ends_nothing() {
         deep.as_bytes(),
         &junk,
     ];
-    for subject in subjects {
+    for subject in &subjects {
         for content in garbage {
             let content = content.to_vec();
-            raw.publish(subject.to_owned(), content.clone().into()).await.unwrap();
+            raw.publish(subject.clone(), content.clone().into()).await.unwrap();
             let reply = "micro.nats.query".to_owned();
-            raw.publish_with_reply(subject.to_owned(), reply, content.into()).await.unwrap();
+            raw.publish_with_reply(subject.clone(), reply, content.into()).await.unwrap();
         }
     }
     raw.flush().await.unwrap();
@@ -356,7 +405,8 @@ async fn garbage_on_every_subject_ends_nothing() {
         let reply = client.call_raw("echo", "Echo.Echo", format!("{round}")).await.unwrap();
         assert_eq!(reply, format!("{round}"));
     }
+    assert_eq!(other.call_raw("echo", "Echo.Echo", "other").await.unwrap(), "other");
     // Also for one who asks for the first time.
-    let other = self::client(&nats.address());
-    assert_eq!(other.call_raw("echo", "Echo.Echo", "after").await.unwrap(), "after");
+    let new = self::client(&nats.address());
+    assert_eq!(new.call_raw("echo", "Echo.Echo", "after").await.unwrap(), "after");
 }

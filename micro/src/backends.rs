@@ -39,6 +39,9 @@ pub(crate) struct Selection {
     pub(crate) namespace: Option<String>,
 }
 
+/// What is chosen where nobody says anything.
+const DEFAULT: &str = "memory";
+
 /// How one backend was chosen.
 pub(crate) struct Choice<T: ?Sized> {
     name: Option<String>,
@@ -47,11 +50,13 @@ pub(crate) struct Choice<T: ?Sized> {
 }
 
 impl<T: ?Sized> Choice<T> {
+    #[cfg(feature = "flags")]
     pub(crate) fn set_name(&mut self, name: &str) {
         self.name = Some(name.to_owned());
         self.value = None;
     }
 
+    #[cfg(feature = "flags")]
     pub(crate) fn set_addresses(&mut self, addresses: Vec<String>) {
         self.addresses = addresses;
     }
@@ -70,17 +75,19 @@ impl<T: ?Sized> Choice<T> {
         if let Some(value) = self.value {
             return Ok(value);
         }
-        let name = match (&self.name, known) {
-            (Some(name), _) => name.as_str(),
-            (None, known) if known.contains(&"memory") => "memory",
-            (None, [only]) => only,
-            (None, _) => {
+        let name = match &self.name {
+            Some(name) => name.as_str(),
+            None if known.contains(&DEFAULT) => DEFAULT,
+            None => {
                 return Err(Error::invalid_input(format!(
                     "no {what} was chosen; there are: {}",
                     known.join(", ")
                 )));
             }
         };
+        if name == DEFAULT && !self.addresses.is_empty() {
+            tracing::warn!("the addresses of the {what} mean nothing to {DEFAULT}");
+        }
         let mut config = PluginConfig::default().with_addresses(self.addresses);
         config.namespace = namespace.map(str::to_owned);
         make(name, &config)

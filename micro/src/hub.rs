@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use micro_core::transport::{Peer, Port, Refused};
-use micro_core::wire::{CallId, Event, Outgoing, Reply, RequestId, Session};
-use micro_core::{Error, RequestState, Result};
+use micro_core::wire::{CallId, Counts, Event, Outgoing, Reply, RequestId, Session};
+use micro_core::{Error, LogThrottle, RequestState, Result};
 use tokio::sync::{Notify, oneshot};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -24,15 +24,25 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// A port, and the one flusher that sends for all sessions on it.
 pub(crate) struct Hub {
     pub(crate) port: Arc<dyn Port>,
+    pub(crate) dropped: Arc<Dropped>,
     flusher: Arc<Flusher>,
     /// Calls that wait here, or handlers that run.
     in_flight: AtomicUsize,
     _task: AbortOnDropHandle<()>,
 }
 
+/// What the sessions of a port dropped; logged once in a while.
+#[derive(Default)]
+pub(crate) struct Dropped {
+    garbage: LogThrottle,
+    lost_replies: LogThrottle,
+    lost_requests: LogThrottle,
+}
+
 /// One session with its peer.
 pub(crate) struct Conn {
     pub(crate) peer: Peer,
+    dropped: Arc<Dropped>,
     state: Mutex<State>,
     /// It is in the flusher's list.
     listed: AtomicBool,
@@ -61,7 +71,7 @@ impl Hub {
     pub(crate) fn new(port: Arc<dyn Port>) -> Self {
         let flusher = Arc::new(Flusher::default());
         let task = AbortOnDropHandle::new(tokio::spawn(flusher.clone().run()));
-        Self { port, flusher, in_flight: AtomicUsize::new(0), _task: task }
+        Self { port, dropped: Arc::default(), flusher, in_flight: AtomicUsize::new(0), _task: task }
     }
 
     /// Something that will want to send has begun; it ends when the guard is dropped.
@@ -113,9 +123,10 @@ impl Drop for InFlight {
 }
 
 impl Conn {
-    pub(crate) fn new(peer: Peer, session: Session) -> Arc<Self> {
+    pub(crate) fn new(peer: Peer, session: Session, dropped: Arc<Dropped>) -> Arc<Self> {
         Arc::new(Self {
             peer,
+            dropped,
             state: Mutex::new(State {
                 session,
                 calls: HashMap::new(),
@@ -146,28 +157,36 @@ impl Conn {
         Ok(Pending { conn: self.clone(), id, answer: waits, answered: false })
     }
 
-    /// Takes in a packet; what is for a runtime to act on is appended to `requests`.
-    pub(crate) fn on_packet(&self, packet: &[u8], requests: &mut Vec<Event>) {
+    /// Something is about to be done with it: it is not idle.
+    pub(crate) fn touch(&self) {
+        self.state().last_used = Instant::now();
+    }
+
+    /// Takes in a packet; what is for a runtime to act on is appended to `requests`. False if it
+    /// was garbage.
+    pub(crate) fn on_packet(&self, packet: &[u8], requests: &mut Vec<Event>) -> bool {
         let mut state = self.state();
         state.last_used = Instant::now();
-        let mut events = Vec::new();
+        let (mut events, before) = (Vec::new(), state.session.counts());
         state.session.on_packet(packet, &mut events);
-        self.act(state, events, requests);
+        let garbage = state.session.counts().garbage > before.garbage;
+        self.act(state, before, events, requests);
+        !garbage
     }
 
     /// The peer takes nothing any more: see [`Session::undelivered`].
     pub(crate) fn undelivered(&self, packets: u64, over: bool) {
         self.closed.store(true, Ordering::Release);
         let mut state = self.state();
-        let mut events = Vec::new();
+        let (mut events, before) = (Vec::new(), state.session.counts());
         state.session.undelivered(packets, over, &mut events);
-        self.act(state, events, &mut Vec::new());
+        self.act(state, before, events, &mut Vec::new());
     }
 
     /// Sends until the session is empty or the peer has no room.
     fn drain(&self) -> Drained {
         let mut state = self.state();
-        let mut events = Vec::new();
+        let (mut events, before) = (Vec::new(), state.session.counts());
         let mut limit = self.peer.max_packet();
         let drained = loop {
             let Some(packet) = state.session.next_packet(limit, &mut events) else {
@@ -189,12 +208,18 @@ impl Conn {
                 }
             }
         };
-        self.act(state, events, &mut Vec::new());
+        self.act(state, before, events, &mut Vec::new());
         drained
     }
 
-    fn act(&self, mut state: MutexGuard<'_, State>, events: Vec<Event>, requests: &mut Vec<Event>) {
-        let mut answered = Vec::new();
+    fn act(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        before: Counts,
+        events: Vec<Event>,
+        requests: &mut Vec<Event>,
+    ) {
+        let (mut answered, mut cancelled) = (Vec::new(), Vec::new());
         for event in events {
             match event {
                 Event::Reply { call, reply } => {
@@ -203,20 +228,46 @@ impl Conn {
                 Event::Failed { call, error } => {
                     answered.extend(state.calls.remove(&call).map(|waits| (waits, Err(error))));
                 }
-                Event::Cancelled { id } => {
-                    if let Some(handler) = state.handlers.remove(&id) {
-                        handler.cancel();
-                    }
-                }
+                Event::Cancelled { id } => cancelled.extend(state.handlers.remove(&id)),
                 other => requests.push(other),
             }
         }
+        let now = state.session.counts();
         // Woken only when the lock is free again.
         drop(state);
         for (waits, reply) in answered {
             // Whoever does not wait any more has said so to the session.
             let _ = waits.send(reply);
         }
+        for handler in cancelled {
+            handler.cancel();
+        }
+        self.tell(before, now);
+    }
+
+    fn tell(&self, before: Counts, now: Counts) {
+        let (remote, dropped) = (self.peer.remote(), &*self.dropped);
+        if let Some(count) = dropped.garbage.count_many(now.garbage - before.garbage) {
+            tracing::warn!(remote, count, "packets that mean nothing were dropped");
+        }
+        if let Some(count) = dropped.lost_replies.count_many(now.lost_replies - before.lost_replies)
+        {
+            tracing::warn!(remote, count, "replies reached nobody");
+        }
+        let lost_requests = now.lost_requests - before.lost_requests;
+        if let Some(count) = dropped.lost_requests.count_many(lost_requests) {
+            tracing::warn!(remote, count, "requests of callers that read no replies were dropped");
+        }
+    }
+
+    fn is_unsent(&self, call: CallId) -> bool {
+        self.state().session.is_unsent(call)
+    }
+
+    fn give_up(&self, call: CallId) -> Option<RequestState> {
+        let mut state = self.state();
+        state.calls.remove(&call);
+        state.session.give_up(call)
     }
 }
 
@@ -229,23 +280,27 @@ pub(crate) struct Pending {
 }
 
 impl Pending {
-    /// The answer, if it comes in time. `None`: it did not, and what is known of the request.
-    pub(crate) async fn until(mut self, limit: Instant) -> Result<Result<Reply>, RequestState> {
-        let in_time = tokio::time::timeout_at(limit, &mut self.answer).await;
+    /// The answer, if it comes until `limit`; what is known of the request if it does not, also
+    /// if the packet has not even left at `unsent_limit`.
+    pub(crate) async fn until(
+        mut self,
+        limit: Instant,
+        unsent_limit: Instant,
+    ) -> Result<Result<Reply>, RequestState> {
+        let mut answer = timeout_at(unsent_limit.min(limit), &mut self.answer).await;
+        if answer.is_err() && unsent_limit < limit && !self.conn.is_unsent(self.id) {
+            answer = timeout_at(limit, &mut self.answer).await;
+        }
         self.answered = true;
-        match in_time {
+        match answer {
             Ok(Ok(reply)) => Ok(reply),
-            // The session is gone with its sender only when the whole port is.
             Ok(Err(_)) => Ok(Err(
-                Error::unavailable("the port is closed").with_request(RequestState::Unknown)
+                Error::unavailable("the client was closed").with_request(RequestState::Unknown)
             )),
             Err(_) => match self.conn.give_up(self.id) {
                 Some(state) => Err(state),
                 // The answer came at the last moment.
-                None => match self.answer.try_recv() {
-                    Ok(reply) => Ok(reply),
-                    Err(_) => Err(RequestState::Unknown),
-                },
+                None => self.answer.try_recv().map_err(|_| RequestState::Unknown),
             },
         }
     }
@@ -259,13 +314,8 @@ impl Drop for Pending {
     }
 }
 
-impl Conn {
-    fn give_up(&self, call: CallId) -> Option<RequestState> {
-        let mut state = self.state();
-        state.calls.remove(&call);
-        state.session.give_up(call)
-    }
-}
+/// However much comes, what waits is sent after so many turns of the others.
+const MOST_YIELDS: u32 = 8;
 
 /// Sends for sessions that have something to send, and yields while what waits still grows, so
 /// that it goes out together.
@@ -322,7 +372,7 @@ impl Flusher {
 
     async fn gather(&self) {
         let mut seen = self.pushed.load(Ordering::Relaxed);
-        loop {
+        for _ in 0..MOST_YIELDS {
             tokio::task::yield_now().await;
             let now = self.pushed.load(Ordering::Relaxed);
             if now == seen {

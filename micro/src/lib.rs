@@ -2,6 +2,7 @@
 
 mod backends;
 pub mod client;
+mod clock;
 mod context;
 #[cfg(feature = "flags")]
 mod flags;

@@ -25,7 +25,7 @@ pub struct Plugins {
 pub type Plugin<T> = Arc<dyn Fn(&PluginConfig) -> Result<Arc<T>> + Send + Sync>;
 
 /// What flags say of a backend.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct PluginConfig {
     /// Where it is; empty for the backend's own default.
@@ -53,16 +53,26 @@ impl PluginConfig {
     }
 }
 
+/// Without addresses: there may be passwords in them.
+impl fmt::Debug for PluginConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PluginConfig")
+            .field("addresses", &self.addresses.len())
+            .field("namespace", &self.namespace)
+            .finish()
+    }
+}
+
 /// The plugins of one interface.
 struct Table<T: ?Sized> {
     /// `registry`, for messages.
     what: &'static str,
     plugins: BTreeMap<String, Plugin<T>>,
-    /// What has been made already, shared by all who ask for the same.
+    /// What has been made already and by which plugin, shared by all who ask for the same.
     made: Arc<Mutex<Made<T>>>,
 }
 
-type Made<T> = HashMap<(String, PluginConfig), Arc<T>>;
+type Made<T> = HashMap<(String, PluginConfig), (Plugin<T>, Arc<T>)>;
 
 /// Names that a feature of this crate compiles in: the interface, the name, the feature.
 const FEATURES: &[(&str, &str, &str)] = &[
@@ -175,12 +185,20 @@ impl<T: ?Sized> Table<T> {
     fn make(&self, name: &str, config: &PluginConfig) -> Result<Arc<T>> {
         let plugin = self.plugins.get(name).ok_or_else(|| self.unknown(name))?;
         let key = (name.to_owned(), config.clone());
-        let mut made = lock(&self.made);
-        if let Some(shared) = made.get(&key) {
-            return Ok(shared.clone());
+        let shared = |made: &Made<T>| {
+            let (by, made) = made.get(&key)?;
+            Arc::ptr_eq(by, plugin).then(|| made.clone())
+        };
+        if let Some(made) = shared(&lock(&self.made)) {
+            return Ok(made);
         }
+        // Not under the lock: a plugin may be made of another one.
         let new = plugin(config)?;
-        made.insert(key, new.clone());
+        let mut made = lock(&self.made);
+        if let Some(meanwhile) = shared(&made) {
+            return Ok(meanwhile);
+        }
+        made.insert(key, (plugin.clone(), new.clone()));
         Ok(new)
     }
 

@@ -47,9 +47,14 @@ async fn a_profile_sets_all_three_and_a_flag_beats_it() {
 
 #[tokio::test]
 async fn both_spellings_of_a_flag_are_taken() {
+    let plugins = Plugins::new().with_registry(
+        "own",
+        Arc::new(|config| Err(Error::invalid_input(config.addresses.join(" and ")))),
+    );
     for flag in ["--registry_address", "--registry-address"] {
-        let flags = flags(&[flag, "a:1,b:2"]);
-        assert_eq!(flags.registry_address, ["a:1", "b:2"]);
+        let flags = flags(&["--registry=own", flag, "a:1,b:2"]);
+        let service = Service::builder("a").plugins(&plugins).flags(&flags);
+        assert_eq!(service.build().unwrap_err().to_string(), "a:1 and b:2");
     }
 }
 
@@ -125,6 +130,28 @@ async fn what_code_says_holds_where_no_flag_is_given() {
     assert_eq!(running.node().address, "elsewhere");
     assert_eq!(running.node().metadata["zone"], "b");
     assert_eq!(running.node().metadata["rack"], "1");
+}
+
+#[test]
+fn a_plugin_may_be_made_of_another_one_and_be_replaced() {
+    let base = Plugins::new();
+    let (inner, config) = (base.clone(), PluginConfig::default());
+    let wrapped = base.with_registry("wrapped", Arc::new(move |c| inner.registry("memory", c)));
+    let first = wrapped.registry("wrapped", &config).unwrap();
+    assert!(Arc::ptr_eq(&first, &wrapped.registry("memory", &config).unwrap()), "it is shared");
+
+    let other: Arc<dyn micro_core::Registry> = Arc::new(Memory::new().registry());
+    let made = other.clone();
+    let replaced = wrapped.with_registry("memory", Arc::new(move |_| Ok(made.clone())));
+    assert!(Arc::ptr_eq(&other, &replaced.registry("memory", &config).unwrap()));
+}
+
+#[test]
+fn neither_flags_nor_their_debug_or_help_show_a_secret() {
+    let address = "--registry_address=nats://user:secret@host:4222";
+    let flags = flags(&["--registry=nats", address]);
+    let config = PluginConfig::default().with_addresses(["nats://user:secret@host:4222"]);
+    assert!(!format!("{flags:?} {config:?}").contains("secret"));
 }
 
 #[test]

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use micro::nats::async_nats;
 use micro::{
-    Client, ClientOptions, Context, ErrorKind, PluginConfig, Plugins, RequestState, Running,
-    Service, ServiceBuilder,
+    Client, ClientOptions, Context, ErrorKind, Header, PluginConfig, Plugins, RequestState,
+    Running, Service, ServiceBuilder,
 };
 use micro_testkit::server::NatsServer;
 use serde_json::{Value, json};
@@ -48,22 +48,8 @@ async fn echo(nats: &NatsServer) -> Running {
 
 /// As a Go client sends it.
 fn envelope(header: Value, body: &str) -> Bytes {
-    let body = {
-        use micro_core_base64::encode;
-        encode(body)
-    };
-    serde_json::to_vec(&json!({ "Header": header, "Body": body })).unwrap().into()
-}
-
-mod micro_core_base64 {
-    use micro::Header;
-
-    /// Only the text of the body, as the envelope has it.
-    pub(crate) fn encode(body: &str) -> String {
-        let packet = micro_core::wire::envelope::encode(&Header::new(), body.as_bytes());
-        let packet: serde_json::Value = serde_json::from_slice(&packet).unwrap();
-        packet["Body"].as_str().unwrap().to_owned()
-    }
+    let header: Header = serde_json::from_value(header).unwrap();
+    micro_core::wire::envelope::encode(&header, body.as_bytes())
 }
 
 #[tokio::test]

@@ -57,7 +57,7 @@ async fn main() -> ExitCode {
 
 async fn greet(options: Options) -> micro::Result<()> {
     let client = Client::builder().flags(&options.micro).build()?;
-    let service = options.micro.server_name.as_deref().unwrap_or("greeter");
+    let service = options.micro.server_name().unwrap_or("greeter");
     let hello = Hello { name: options.name };
     for call in 0..options.count {
         if call > 0 {

@@ -1,13 +1,13 @@
 //! What is known of the services that are called: fed by watches, read without a lock.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use micro_core::registry::{Change, Node, Service, ServiceName, WatchOptions};
-use micro_core::{Error, Registry, Result};
+use micro_core::registry::{Change, Node, Service, ServiceName, WatchOptions, Watcher};
+use micro_core::{Error, ErrorKind, LogThrottle, Registry, Result};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
@@ -16,7 +16,7 @@ use crate::hub::lock;
 
 /// How many services are watched at once; of more, the one that was not called for longest goes.
 const MAX_SERVICES: usize = 1_000;
-/// How long it is believed that there is no such service.
+/// How long it is believed that there is no such service, and what was asked and not watched.
 const ABSENT: Duration = Duration::from_secs(1);
 
 pub(super) struct Cache {
@@ -30,6 +30,8 @@ pub(super) struct Cache {
 /// The nodes of a service, as they are now.
 pub(super) struct Known {
     services: Vec<Arc<Service>>,
+    /// How often one was chosen in turn, also before the last change.
+    turns: Arc<AtomicUsize>,
 }
 
 struct Entry {
@@ -38,6 +40,7 @@ struct Entry {
     synced: watch::Receiver<bool>,
     /// Whoever asks, asks for all who wait.
     asking: tokio::sync::Mutex<Option<(Instant, Error)>>,
+    turns: Arc<AtomicUsize>,
     used: AtomicU64,
     _watch: AbortOnDropHandle<()>,
 }
@@ -51,8 +54,12 @@ impl Known {
         &self.services
     }
 
-    fn of(services: Vec<Arc<Service>>) -> Option<Arc<Self>> {
-        let known = Self { services };
+    pub(super) fn next_turn(&self) -> usize {
+        self.turns.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn of(services: Vec<Arc<Service>>, turns: &Arc<AtomicUsize>) -> Option<Arc<Self>> {
+        let known = Self { services, turns: turns.clone() };
         let any = known.nodes().next().is_some();
         any.then(|| Arc::new(known))
     }
@@ -97,11 +104,12 @@ impl Cache {
         }
         match self.registry.get(name).await {
             Ok(services) => {
-                let found = Known::of(services.into_iter().map(Arc::new).collect());
+                let services = services.into_iter().map(Arc::new).collect();
+                let found = Known::of(services, &entry.turns);
                 found.ok_or_else(|| Error::not_found(format!("service {name} has no node")))
             }
             Err(error) => {
-                if error.kind() == micro_core::ErrorKind::NotFound {
+                if error.kind() == ErrorKind::NotFound {
                     let told = Error::new(error.kind(), error.detail());
                     *asking = Some((Instant::now(), told));
                 }
@@ -133,54 +141,79 @@ impl Cache {
 impl Entry {
     fn new(registry: Arc<dyn Registry>, name: ServiceName, now: u64) -> Self {
         let known = Arc::new(ArcSwapOption::empty());
+        let turns = Arc::<AtomicUsize>::default();
         let (tell, synced) = watch::channel(false);
-        let task = tokio::spawn(follow(registry, name, known.clone(), tell));
+        let follower =
+            Follower { registry, name, known: known.clone(), turns: turns.clone(), tell };
         Self {
             known,
             synced,
             asking: tokio::sync::Mutex::default(),
+            turns,
             used: AtomicU64::new(now),
-            _watch: AbortOnDropHandle::new(task),
+            _watch: AbortOnDropHandle::new(tokio::spawn(follower.follow())),
         }
     }
 }
 
 /// Keeps what is known in step with the registry.
-async fn follow(
+struct Follower {
     registry: Arc<dyn Registry>,
     name: ServiceName,
     known: Arc<ArcSwapOption<Known>>,
-    synced: watch::Sender<bool>,
-) {
-    loop {
-        match registry.watch(WatchOptions::default().with_name(name.clone())).await {
-            Ok(mut changes) => {
-                let mut versions: BTreeMap<String, Arc<Service>> = BTreeMap::new();
-                let mut current = false;
-                while let Some(change) = changes.next().await {
-                    match change {
-                        Change::Added(service) | Change::Updated(service) => {
-                            versions.insert(service.version.clone(), service);
-                        }
-                        Change::Removed(service) => {
-                            versions.remove(&service.version);
-                        }
-                        Change::Synced => current = true,
-                        _ => {}
-                    }
-                    // Until then an earlier watch knows better.
-                    if current {
-                        known.store(Known::of(versions.values().cloned().collect()));
-                        synced.send_replace(true);
-                    }
+    turns: Arc<AtomicUsize>,
+    tell: watch::Sender<bool>,
+}
+
+impl Follower {
+    async fn follow(self) {
+        let failures = LogThrottle::default();
+        loop {
+            let options = WatchOptions::default().with_name(self.name.clone());
+            match self.registry.watch(options).await {
+                Ok(changes) => {
+                    self.read(changes).await;
+                    tracing::debug!(service = %self.name, "the registry ended the watch");
                 }
-                tracing::debug!(service = %name, "the registry ended the watch");
+                Err(error) => {
+                    if failures.count().is_some() {
+                        tracing::warn!(service = %self.name, %error, "asking, not watching");
+                    }
+                    match self.registry.get(&self.name).await {
+                        Ok(services) => self.set(services.into_iter().map(Arc::new).collect()),
+                        Err(error) if error.kind() == ErrorKind::NotFound => self.set(Vec::new()),
+                        Err(error) => tracing::debug!(service = %self.name, %error, "no answer"),
+                    }
+                    self.tell.send_replace(true);
+                }
             }
-            Err(error) => {
-                tracing::warn!(service = %name, %error, "the service cannot be watched");
-                synced.send_replace(true);
+            tokio::time::sleep(ABSENT).await;
+        }
+    }
+
+    async fn read(&self, mut changes: Watcher) {
+        let mut versions: BTreeMap<String, Arc<Service>> = BTreeMap::new();
+        let mut current = false;
+        while let Some(change) = changes.next().await {
+            match change {
+                Change::Added(service) | Change::Updated(service) => {
+                    versions.insert(service.version.clone(), service);
+                }
+                Change::Removed(service) => {
+                    versions.remove(&service.version);
+                }
+                Change::Synced => current = true,
+                _ => {}
+            }
+            // Until then an earlier watch knows better.
+            if current {
+                self.set(versions.values().cloned().collect());
             }
         }
-        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+
+    fn set(&self, services: Vec<Arc<Service>>) {
+        self.known.store(Known::of(services, &self.turns));
+        self.tell.send_replace(true);
     }
 }

@@ -14,7 +14,8 @@ pub struct ClientOptions {
     /// How long a call may take; 30 s, as in go-micro.
     pub request_timeout: Duration,
     /// How long one attempt of an idempotent call may take; by default a third of the call's time,
-    /// at most 1 s. A call that is not idempotent has one attempt, as long as the call.
+    /// at most 1 s; the last attempt has all the time that is left. A call that is not
+    /// idempotent has one attempt, as long as the call.
     pub attempt_timeout: Option<Duration>,
     /// How often a call is tried again, where that is safe; 5, as in go-micro.
     pub retries: usize,

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use micro_core::registry::{Node, Service};
@@ -32,30 +31,27 @@ pub enum Strategy {
 pub(super) struct Target {
     pub(super) id: String,
     pub(super) address: String,
+    /// The caller named the address.
     pub(super) explicit: bool,
-    service: Option<String>,
+    /// There are further nodes that have not failed.
+    pub(super) others: bool,
 }
 
 impl Target {
     pub(super) fn explicit(address: &str) -> Self {
-        Self { id: address.to_owned(), address: address.to_owned(), explicit: true, service: None }
-    }
-
-    /// The service that it was chosen for, unless the caller named the address.
-    pub(super) fn service(&self) -> Option<&str> {
-        self.service.as_deref()
+        let address = address.to_owned();
+        Self { id: address.clone(), address, explicit: true, others: false }
     }
 }
 
 pub(super) struct Selector {
     strategy: Strategy,
-    turn: AtomicUsize,
     avoided: Mutex<HashMap<(String, String), Instant>>,
 }
 
 impl Selector {
     pub(super) fn new(strategy: Strategy) -> Self {
-        Self { strategy, turn: AtomicUsize::new(0), avoided: Mutex::default() }
+        Self { strategy, avoided: Mutex::default() }
     }
 
     /// A node failed: others first, for a while.
@@ -93,7 +89,7 @@ impl Selector {
         let good = nodes().filter(|node| !bad(node)).count();
         let turn = match self.strategy {
             Strategy::Random => fastrand::usize(..),
-            Strategy::RoundRobin => self.turn.fetch_add(1, Ordering::Relaxed),
+            Strategy::RoundRobin => known.next_turn(),
         };
         let node = match good {
             0 => nodes().nth(turn % count),
@@ -104,7 +100,7 @@ impl Selector {
             id: node.id.clone(),
             address: node.address.clone(),
             explicit: false,
-            service: Some(service.to_owned()),
+            others: good > 1,
         })
     }
 }

@@ -1,5 +1,6 @@
 //! Answers calls and receives events.
 
+mod callers;
 mod handler;
 mod options;
 mod pump;
@@ -17,6 +18,7 @@ use micro_core::codec::{Decode, Encode, Json, Raw};
 use micro_core::registry::Endpoint;
 use micro_core::transport::Bind;
 use micro_core::{Error, Result, Transport};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use self::handler::{Handler, typed};
@@ -24,6 +26,7 @@ pub use self::options::ServerOptions;
 use self::pump::{Pump, Serving};
 use self::subscriber::{Subscriber, Subscribers};
 use crate::client::Client;
+use crate::clock::after;
 use crate::context::Context;
 
 /// Handlers for calls and events, by name.
@@ -32,6 +35,22 @@ use crate::context::Context;
 /// where the call arrives and moved to a task of its own only if it has to wait, so it must not
 /// block. A panic answers with an [`Internal`](crate::ErrorKind::Internal) error, and the server
 /// lives on. When the caller's deadline passes, or the caller is gone, the handler is dropped.
+///
+/// A closure that needs something of its own clones it for each call:
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use std::sync::atomic::{AtomicU64, Ordering};
+/// use micro::{Context, Server};
+///
+/// let calls = Arc::new(AtomicU64::new(0));
+/// let server = Server::new().handler("Counter.Next", move |_: Context, (): ()| {
+///     let calls = calls.clone();
+///     async move { Ok(calls.fetch_add(1, Ordering::Relaxed)) }
+/// });
+/// ```
+///
+/// Errors of other crates become [`Error`]s through `anyhow`: `.map_err(anyhow::Error::from)?`.
 #[derive(Clone, Default)]
 pub struct Server {
     handlers: BTreeMap<String, Handler>,
@@ -210,11 +229,16 @@ pub(crate) struct RunningServer {
 }
 
 impl RunningServer {
+    /// Tells why the port is over, once it is.
+    pub(crate) fn over(&self) -> watch::Receiver<Option<Arc<Error>>> {
+        self.pump.over()
+    }
+
     /// Serves on until hardly anything comes any more, then stops listening, finishes what was
     /// accepted and flushes. Whatever is not done by `limit` is told.
     pub(crate) async fn stop(self, limit: Instant) -> Result<()> {
         let finish = async {
-            let quiet = limit.min(Instant::now() + Duration::from_secs(2));
+            let quiet = limit.min(after(Duration::from_secs(2)));
             self.pump.quiet(quiet).await;
             self.subscribers.stop().await;
             self.pump.finish().await

@@ -1,19 +1,22 @@
 //! From what arrives at the port to handlers, and back.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context as TaskContext, Poll, Waker};
 use std::time::Duration;
 
-use micro_core::transport::{Arrival, Incoming, Peer, PeerId, Port};
-use micro_core::wire::{Event, Limits, Request, RequestId, Session};
+use micro_core::transport::{Arrival, Incoming, Port};
+use micro_core::wire::{Event, Request, RequestId};
 use micro_core::{Error, ErrorKind, Result};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::Instrument;
 
+use super::callers::Callers;
 use super::handler::{Answer, Handler, Running};
 use super::options::ServerOptions;
 use crate::client::Client;
@@ -34,11 +37,18 @@ pub(super) struct Serving {
     options: ServerOptions,
     tasks: TaskTracker,
     last_call: Mutex<Instant>,
+    /// Ends the handlers that are still at work.
+    abort: CancellationToken,
+    /// Why the port is over.
+    over: watch::Sender<Option<Arc<Error>>>,
 }
 
 /// The task that serves, until it is dropped.
 pub(super) struct Pump {
     serving: Arc<Serving>,
+    /// Asks the task to say when all that has arrived has been dealt with.
+    catch_up: mpsc::Sender<oneshot::Sender<()>>,
+    _abort: DropGuard,
     _task: AbortOnDropHandle<()>,
 }
 
@@ -58,84 +68,87 @@ impl Serving {
             options: options.clone(),
             tasks: TaskTracker::new(),
             last_call: Mutex::new(Instant::now()),
+            abort: CancellationToken::new(),
+            over: watch::Sender::new(None),
         })
     }
 
     pub(super) fn start(self: &Arc<Self>, incoming: Box<dyn Incoming>) -> Pump {
-        let task = tokio::spawn(self.clone().serve(incoming));
-        Pump { serving: self.clone(), _task: AbortOnDropHandle::new(task) }
+        let (catch_up, asked) = mpsc::channel(1);
+        let task = tokio::spawn(self.clone().serve(incoming, asked));
+        Pump {
+            serving: self.clone(),
+            catch_up,
+            _abort: self.abort.clone().drop_guard(),
+            _task: AbortOnDropHandle::new(task),
+        }
     }
 
-    async fn serve(self: Arc<Self>, mut incoming: Box<dyn Incoming>) {
-        let mut callers: HashMap<PeerId, Arc<Conn>> = HashMap::new();
+    async fn serve(
+        self: Arc<Self>,
+        mut incoming: Box<dyn Incoming>,
+        mut asked: mpsc::Receiver<oneshot::Sender<()>>,
+    ) {
+        let mut callers = Callers::new(&self.options, self.hub.dropped.clone());
         let mut arrivals = Vec::new();
-        let mut sweep = tokio::time::interval(SWEEP.min(self.options.caller_idle));
+        let period = SWEEP.min(self.options.caller_idle).max(Duration::from_millis(1));
+        let mut sweep = tokio::time::interval(period);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
+                // In this order: whoever asks is answered when nothing has arrived.
+                biased;
                 received = micro_core::transport::recv(&mut *incoming, &mut arrivals) => {
                     if let Err(error) = received {
-                        tracing::error!(service = self.service, %error, "the server's port is over");
+                        tracing::error!(service = self.service, %error, "the port is over");
+                        self.over.send_replace(Some(Arc::new(error)));
                         return;
                     }
+                    self.deal_with(&mut arrivals, &mut callers);
                 }
-                _ = sweep.tick() => {
-                    let idle = self.options.caller_idle;
-                    callers.retain(|_, conn| {
-                        let state = conn.state();
-                        !state.session.is_idle() || state.last_used.elapsed() < idle
-                    });
-                    continue;
+                Some(ask) = asked.recv() => {
+                    // Whoever asked may have given up.
+                    let _ = ask.send(());
                 }
+                _ = sweep.tick() => callers.sweep(),
             }
-            // The answers to one batch go out together, at its end.
-            let mut answered: Vec<Arc<Conn>> = Vec::new();
-            let mut requests = Vec::new();
-            for arrival in arrivals.drain(..) {
-                match arrival {
-                    Arrival::Packet { peer, packet } => {
-                        let conn = self.caller(&mut callers, peer);
-                        conn.on_packet(&packet, &mut requests);
-                        let mut ready = conn.state().session.has_output();
-                        for event in requests.drain(..) {
-                            if let Event::Request { id, request } = event {
-                                ready |= self.request(&conn, id, &request);
-                                if request.closes() {
-                                    // Whoever still works for it holds it.
-                                    callers.remove(&conn.peer.id());
-                                }
-                            }
-                        }
-                        if ready {
-                            answered.push(conn);
-                        }
-                    }
-                    Arrival::Undelivered { peer, packets } | Arrival::Closed { peer, packets } => {
-                        if let Some(conn) = callers.remove(&peer.id()) {
-                            tracing::debug!(peer = peer.remote(), packets, "a caller is gone");
-                            conn.undelivered(packets, true);
-                        }
-                    }
-                    _ => {}
-                }
-            }
-            self.hub.send_all(answered);
         }
     }
 
-    /// The session of a caller; one of its own, that refuses, where there are too many.
-    fn caller(&self, callers: &mut HashMap<PeerId, Arc<Conn>>, peer: Peer) -> Arc<Conn> {
-        let id = peer.id();
-        if let Some(conn) = callers.get(&id) {
-            return conn.clone();
+    /// The answers to one batch go out together, at its end.
+    fn deal_with(self: &Arc<Self>, arrivals: &mut Vec<Arrival>, callers: &mut Callers) {
+        let (mut answered, mut requests) = (Vec::new(), Vec::new());
+        for arrival in arrivals.drain(..) {
+            match arrival {
+                Arrival::Packet { peer, packet } => {
+                    let conn = callers.of(peer);
+                    if conn.on_packet(&packet, &mut requests) {
+                        callers.keep(&conn);
+                    }
+                    let mut ready = conn.state().session.has_output();
+                    for event in requests.drain(..) {
+                        if let Event::Request { id, request } = event {
+                            ready |= self.request(&conn, id, &request);
+                            if request.closes() {
+                                // Whoever still works for it holds it.
+                                callers.remove(conn.peer.id());
+                            }
+                        }
+                    }
+                    if ready {
+                        answered.push(conn);
+                    }
+                }
+                Arrival::Undelivered { peer, packets } | Arrival::Closed { peer, packets } => {
+                    if let Some(conn) = callers.remove(peer.id()) {
+                        tracing::debug!(peer = peer.remote(), packets, "a caller is gone");
+                        conn.undelivered(packets, true);
+                    }
+                }
+                _ => {}
+            }
         }
-        if callers.len() >= self.options.max_callers {
-            tracing::warn!(service = self.service, limit = callers.len(), "too many callers");
-            return Conn::new(peer, Session::server(Limits::default().with_open(0)));
-        }
-        let conn = Conn::new(peer, Session::server(Limits::default()));
-        callers.insert(id, conn.clone());
-        conn
+        self.hub.send_all(answered);
     }
 
     /// Begins to serve one call; true if its answer waits to be sent already.
@@ -173,7 +186,14 @@ impl Serving {
         match polled {
             Ok(answer) => self.answer(conn, id, answer),
             Err(running) => {
-                conn.state().handlers.insert(id, context.token().clone());
+                let mut state = conn.state();
+                if !state.session.is_open(id) {
+                    // The caller went while the handler began.
+                    context.token().cancel();
+                    return false;
+                }
+                state.handlers.insert(id, context.token().clone());
+                drop(state);
                 let work = self.clone().work(conn.clone(), id, running, context, in_flight);
                 self.tasks.spawn(work.instrument(span));
                 false
@@ -201,6 +221,7 @@ impl Serving {
         let answer = tokio::select! {
             answer = running => answer,
             () = token.cancelled() => return,
+            () = self.abort.cancelled() => return token.cancel(),
             () = late => {
                 token.cancel();
                 let detail = format!("{} was not done in the caller's time", context.endpoint());
@@ -222,7 +243,8 @@ impl Serving {
         let mut state = conn.state();
         match answer {
             Ok((content_type, body)) => state.session.reply(id, Ok((&content_type, &body))),
-            Err(error) if error.id().is_empty() => {
+            // One with code 0 is somebody's plain text, which stays as it is.
+            Err(error) if error.id().is_empty() && error.code() != 0 => {
                 state.session.reply(id, Err(&error.with_id(&self.service)))
             }
             Err(error) => state.session.reply(id, Err(&error)),
@@ -251,6 +273,11 @@ impl Pump {
     pub(super) async fn finish(&self) -> Result<()> {
         let serving = &self.serving;
         let stopped = serving.hub.port.stop_listening().await;
+        let (caught_up, told) = oneshot::channel();
+        if self.catch_up.send(caught_up).await.is_ok() {
+            // Otherwise the port is over, and nothing can come.
+            let _ = told.await;
+        }
         serving.tasks.close();
         serving.tasks.wait().await;
         serving.hub.drained().await;
@@ -259,5 +286,10 @@ impl Pump {
 
     pub(super) fn running(&self) -> usize {
         self.serving.tasks.len()
+    }
+
+    /// Tells why the port is over, once it is.
+    pub(super) fn over(&self) -> watch::Receiver<Option<Arc<Error>>> {
+        self.serving.over.subscribe()
     }
 }

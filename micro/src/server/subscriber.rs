@@ -9,9 +9,9 @@ use futures_util::FutureExt;
 use micro_core::broker::{Broker, Delivery, Message, SubscribeOptions, Subscription, TopicFilter};
 use micro_core::codec::{Decode, check_content_type};
 use micro_core::header::keys::CONTENT_TYPE;
-use micro_core::{Error, Result};
+use micro_core::{Error, LogThrottle, Result};
 use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use super::options::ServerOptions;
@@ -34,6 +34,7 @@ pub(super) struct Subscribers {
     stop: CancellationToken,
     receiving: TaskTracker,
     handling: TaskTracker,
+    _abort: DropGuard,
     _tasks: Vec<AbortOnDropHandle<()>>,
 }
 
@@ -69,6 +70,7 @@ impl Subscribers {
     ) -> Result<Self> {
         let (stop, receiving, handling) =
             (CancellationToken::new(), TaskTracker::new(), TaskTracker::new());
+        let abort = CancellationToken::new();
         let mut tasks = Vec::new();
         for subscriber in subscribers {
             let mut how = SubscribeOptions::default();
@@ -78,14 +80,16 @@ impl Subscribers {
                 service: service.to_owned(),
                 subscriber,
                 client: client.clone(),
-                room: Arc::new(Semaphore::new(options.max_events)),
+                room: Arc::new(Semaphore::new(options.max_events.clamp(1, Semaphore::MAX_PERMITS))),
                 handling: handling.clone(),
                 stop: stop.clone(),
+                abort: abort.clone(),
+                failures: Arc::default(),
             };
             let task = receiving.spawn(receiver.receive(subscription));
             tasks.push(AbortOnDropHandle::new(task));
         }
-        Ok(Self { stop, receiving, handling, _tasks: tasks })
+        Ok(Self { stop, receiving, handling, _abort: abort.drop_guard(), _tasks: tasks })
     }
 
     /// Ends the subscriptions and finishes what had arrived.
@@ -109,6 +113,9 @@ struct Receiver {
     room: Arc<Semaphore>,
     handling: TaskTracker,
     stop: CancellationToken,
+    /// Ends the handlers that are still at work.
+    abort: CancellationToken,
+    failures: Arc<LogThrottle>,
 }
 
 impl Receiver {
@@ -143,7 +150,8 @@ impl Receiver {
         let source = Source::Event(delivery.message.header.clone());
         let context = Context::new(names, source, None, self.client.clone());
         let handle = self.subscriber.handle.clone();
-        self.handling.spawn(async move {
+        let failures = self.failures.clone();
+        let work = async move {
             let started = catch_unwind(AssertUnwindSafe(|| handle(context, &delivery.message)));
             let done = match started {
                 Ok(handling) => AssertUnwindSafe(handling).catch_unwind().await,
@@ -154,10 +162,16 @@ impl Receiver {
                 Ok(Err(error)) => Err(error),
                 Err(_) => Err(Error::internal("the handler panicked")),
             };
-            if let Err(error) = result {
-                tracing::warn!(topic, %error, "an event could not be handled");
+            if let Err(error) = result
+                && let Some(count) = failures.count()
+            {
+                tracing::warn!(topic, %error, count, "events could not be handled");
             }
             drop(permit);
+        };
+        let abort = self.abort.clone();
+        self.handling.spawn(async move {
+            abort.run_until_cancelled(work).await;
         });
     }
 }

@@ -95,6 +95,36 @@ impl ServiceBuilder {
         self
     }
 
+    /// Serves an endpoint with a codec of one's own; see [`Server::handler_with`].
+    pub fn handler_with<C, T, R, F, Fut>(mut self, endpoint: &str, handler: F) -> Self
+    where
+        C: Decode<T> + Encode<R>,
+        T: 'static,
+        R: Send + 'static,
+        F: Fn(Context, T) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<R>> + Send + 'static,
+    {
+        self.server = self.server.handler_with::<C, T, R, F, Fut>(endpoint, handler);
+        self
+    }
+
+    /// Receives events with a codec of one's own choice; see [`Server::subscriber_with`].
+    pub fn subscriber_with<C, T, F, Fut>(
+        mut self,
+        topic: &str,
+        queue: Option<&str>,
+        handler: F,
+    ) -> Self
+    where
+        C: Decode<T>,
+        T: Send + 'static,
+        F: Fn(Context, T) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<()>> + Send + 'static,
+    {
+        self.server = self.server.subscriber_with::<C, T, F, Fut>(topic, queue, handler);
+        self
+    }
+
     /// Receives events with bodies in JSON; see [`Server::subscriber`].
     pub fn subscriber<T, F, Fut>(mut self, topic: &str, handler: F) -> Self
     where

@@ -131,12 +131,18 @@ impl Service {
     /// second signal ends it at once.
     ///
     /// # Errors
-    /// As for `start` and `stop`; `Cancelled` after a second signal.
+    /// As for `start` and `stop`; `Cancelled` after a second signal; why it cannot serve any more.
     pub async fn run(self) -> Result<()> {
         // Before anybody can know that it serves.
         let mut signals = Signals::listen()?;
         let running = self.start().await?;
-        let signal = signals.next().await?;
+        let signal = tokio::select! {
+            signal = signals.next() => signal?,
+            error = running.failed() => {
+                running.stop().await?;
+                return Err(error);
+            }
+        };
         tracing::info!(service = running.name(), signal, "stopping");
         tokio::select! {
             stopped = running.stop() => stopped,
