@@ -180,7 +180,7 @@ async fn servers_and_clients_started_before_nats_find_each_other_later() {
     // Whoever is back first may ask before the other can answer, and is told the truth then.
     let (success, out, err) = early.end().await;
     let last = err.last().map_or("", String::as_str);
-    let refused = last.contains("greeter") && last.contains("not found");
+    let refused = last.contains("greeter") && last.contains("nobody on NATS");
     assert!((success && out == ["Hello World"]) || refused, "{out:?} {err:#?}");
     let served = async { while !Program::start(CLIENT, &strs(&flags)).end().await.0 {} };
     timeout(LIMIT, served).await.expect("a service that was started before NATS is not found");

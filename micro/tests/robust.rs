@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use micro::client::Strategy;
 use micro::memory::Memory;
-use micro::transport::{self, Arrival, Bind, Capabilities, Incoming, Peer, Port, Transport, recv};
+use micro::transport::{Arrival, Bind, Capabilities, Incoming, Peer, Port, Transport, recv};
 use micro::{
     Bytes, Client, ClientOptions, Context, Error, ErrorKind, Header, Plugins, RequestState, Result,
     Running, ServerOptions, Service, ServiceBuilder,
