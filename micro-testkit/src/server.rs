@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -116,6 +116,10 @@ impl NatsServer {
     /// Stops it in its tracks with SIGSTOP: connections stay open and nothing is answered.
     pub fn pause(&self) {
         self.signal(Signal::STOP);
+        // The signal takes effect a moment after it was sent. A stop is no end: the child stays.
+        if let Some(pid) = self.pid() {
+            let _ = waitpid(Some(pid), WaitOptions::UNTRACED);
+        }
     }
 
     /// Lets it go on after [`pause`](Self::pause).
@@ -232,10 +236,14 @@ impl NatsServer {
 
     fn signal(&self, signal: Signal) {
         // A child that nobody waited for keeps its id, so this cannot meet a stranger.
-        let Some(child) = &self.child else { return };
-        if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+        if let Some(pid) = self.pid() {
             let _ = kill_process(pid, signal);
         }
+    }
+
+    fn pid(&self) -> Option<Pid> {
+        let child = self.child.as_ref()?;
+        i32::try_from(child.id()).ok().and_then(Pid::from_raw)
     }
 }
 
