@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use micro::nats::async_nats;
+use micro::registry::{Change, ServiceName, WatchOptions};
 use micro::{Client, ErrorKind, RequestState};
 use micro_testkit::server::{NatsCluster, NatsServer};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
@@ -277,6 +278,24 @@ async fn sigterm_deregisters_and_ends_in_order() {
     timeout(LIMIT, goodbye).await.expect("no goodbye was said");
     let error = client(&nats.address()).call::<_, ()>("greeter", "Greeter.Hello", &()).await;
     assert_eq!(error.unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+#[tokio::test]
+async fn a_killed_server_leaves_every_view_when_its_lease_ends() {
+    let nats = NatsServer::start().await;
+    let mut server = Program::start(SERVER, &strs(&nats_flags(&nats.address())));
+    server.says("serving").await;
+    let client = client(&nats.address());
+    let name: ServiceName = "greeter".parse().unwrap();
+    let options = WatchOptions::default().with_name(name.clone());
+    let mut changes = client.registry().watch(options).await.unwrap();
+    let there = timeout(LIMIT, changes.next()).await.unwrap();
+    assert!(matches!(there, Some(Change::Added(_))), "{there:?}");
+    server.signal("-KILL");
+    let gone = async { while !matches!(changes.next().await, Some(Change::Removed(_))) {} };
+    // Its lease is 6 s; a node without one would stay for 90 s.
+    timeout(Duration::from_secs(20), gone).await.expect("it is still there");
+    assert_eq!(client.registry().get(&name).await.unwrap_err().kind(), ErrorKind::NotFound);
 }
 
 #[tokio::test]
