@@ -4,11 +4,11 @@ use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
 
-/// Logs to standard error: ours from `info` on, the NATS client's from `warn` on, or what
-/// `RUST_LOG` says.
-pub fn log() {
+/// Logs to standard error, from this level on, or what `RUST_LOG` says; the NATS client's own
+/// messages from `error` on, since `micro-nats` tells what happens.
+pub fn log(level: &str) {
     let filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new("info,async_nats=warn"));
+        .unwrap_or_else(|_| EnvFilter::new(format!("{level},async_nats=error")));
     let colours = std::io::stderr().is_terminal();
     tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -193,14 +193,15 @@ async fn a_client_without_a_server_or_nats_says_so_in_one_line() {
     let mut flags = nats_flags(&nats.address());
     let (success, out, err) = Program::start(CLIENT, &strs(&flags)).end().await;
     assert!(!success && out.is_empty());
-    let last = err.last().unwrap();
-    assert!(last.starts_with("greeter-client: ") && last.contains("greeter"), "{err:#?}");
+    assert_eq!(err.len(), 1, "{err:#?}");
+    assert!(err[0].starts_with("greeter-client: service greeter"), "{err:#?}");
 
     nats.stop().await;
     flags.push("--client_request_timeout=1s".to_owned());
     let (success, out, err) = Program::start(CLIENT, &strs(&flags)).end().await;
     assert!(!success && out.is_empty());
-    assert!(err.last().unwrap().contains(&nats.address()), "{err:#?}");
+    assert_eq!(err.len(), 1, "{err:#?}");
+    assert!(err[0].contains(&nats.address()), "{err:#?}");
 }
 
 #[tokio::test]

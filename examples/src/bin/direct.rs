@@ -19,7 +19,7 @@ struct Sum {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    micro_examples::log();
+    micro_examples::log("warn");
     let addresses: Vec<String> = std::env::args().skip(1).collect();
 
     let service = Service::builder("calculator").handler("Calculator.Add", add);

@@ -26,7 +26,7 @@ struct Make {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    micro_examples::log();
+    micro_examples::log("info");
     let options = Options::parse();
     Service::builder("echo")
         .raw_handler("Echo.Echo", async |_: Context, body| Ok(body))

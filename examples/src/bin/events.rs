@@ -36,7 +36,7 @@ struct Order {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    micro_examples::log();
+    micro_examples::log("warn");
     let options = Options::parse();
     // Whoever is built from the same value shares its connections and its memory.
     let plugins = Plugins::new();

@@ -45,7 +45,7 @@ struct Greeting {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    micro_examples::log();
+    micro_examples::log("error");
     match greet(Options::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

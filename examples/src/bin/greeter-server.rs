@@ -30,7 +30,7 @@ struct Greeting {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    micro_examples::log();
+    micro_examples::log("info");
     let options = Options::parse();
     Service::builder("greeter")
         .handler("Greeter.Hello", async |_: Context, hello: Hello| {

@@ -44,7 +44,7 @@ struct Greeted {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    micro_examples::log();
+    micro_examples::log("warn");
     let options = Options::parse();
     let (events, mut received) = mpsc::channel(1);
 
