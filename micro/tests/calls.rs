@@ -1,4 +1,5 @@
 //! Calls and events, over memory.
+#![cfg(feature = "memory")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::sync::Arc;

@@ -1,4 +1,5 @@
 //! What a caller is told: one test for each row of the table.
+#![cfg(feature = "memory")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::time::Duration;

@@ -1,4 +1,5 @@
 //! What must hold when somebody goes too far, too fast, or away.
+#![cfg(feature = "memory")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::future::pending;
