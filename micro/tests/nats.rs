@@ -46,7 +46,7 @@ async fn echo(nats: &NatsServer) -> Running {
     service.build().unwrap().start().await.unwrap()
 }
 
-/// Calls until NATS is there again; until then nothing may be sent.
+/// Calls until NATS is there again and with it the node; until then nothing may be sent.
 async fn served<T>(mut call: impl AsyncFnMut() -> micro::Result<T>) -> T {
     let calling = async {
         loop {
@@ -143,7 +143,8 @@ async fn a_call_while_nats_is_away_waits_so_long_and_names_the_address() {
     assert!(error.to_string().contains(&nats.address()), "{error}");
 
     nats.restart().await;
-    let again = served(async || client.call_raw("echo", "Echo.Echo", "again").await).await;
+    let again = async || client.call_raw("echo", "Echo.Echo", "again").idempotent().await;
+    let again = served(again).await;
     assert_eq!(again, "again");
     drop(running);
 }
@@ -180,7 +181,7 @@ async fn a_call_given_up_while_nats_is_away_never_runs() {
         assert_eq!(error.request(), Some(RequestState::NotSent), "{error}");
     }
     nats.restart().await;
-    served(async || client.call::<_, ()>("count", "Count.Add", &99).await).await;
+    served(async || client.call::<_, ()>("count", "Count.Add", &99).idempotent().await).await;
     assert_eq!(told.recv().await, Some(99));
     drop(running);
 }
