@@ -6,6 +6,7 @@ use std::pin::{Pin, pin};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 
+use bytes::Bytes;
 use micro_nats::async_nats::{Message, Subscriber};
 use tokio::task::coop;
 use tokio_stream::Stream;
@@ -34,9 +35,17 @@ struct Inner {
 /// What is read, in its order.
 #[derive(Debug)]
 pub(crate) enum Item {
-    Message(Message),
+    Message(Unread),
     /// So many were lost here.
     Lost(u64),
+}
+
+/// What is kept of a message: a copy, since as received it is a slice of the connection's read
+/// buffer, which would be kept whole.
+#[derive(Debug)]
+pub(crate) struct Unread {
+    pub(crate) subject: Box<str>,
+    pub(crate) payload: Bytes,
 }
 
 impl Buffer {
@@ -115,7 +124,7 @@ impl Buffer {
         let all = poll_fn(|cx| {
             while let Some(subscriber) = &mut inner.subscriber {
                 match Pin::new(subscriber).poll_next(cx) {
-                    Poll::Ready(Some(message)) => self.add(inner, message),
+                    Poll::Ready(Some(message)) => self.add(inner, &message),
                     Poll::Ready(None) => inner.subscriber = None,
                     Poll::Pending => break,
                 }
@@ -125,7 +134,7 @@ impl Buffer {
         let _ = pin!(coop::unconstrained(all)).poll(cx);
     }
 
-    fn add(&self, inner: &mut Inner, message: Message) {
+    fn add(&self, inner: &mut Inner, message: &Message) {
         let size = message.payload.len();
         // One that is larger than all others together may be is not lost for ever.
         let room = inner.events < self.max_events
@@ -133,7 +142,10 @@ impl Buffer {
         if room {
             inner.events += 1;
             inner.bytes += size;
-            inner.items.push_back(Item::Message(message));
+            inner.items.push_back(Item::Message(Unread {
+                subject: message.subject.as_str().into(),
+                payload: Bytes::copy_from_slice(&message.payload),
+            }));
         } else if let Some(Item::Lost(lost)) = inner.items.back_mut() {
             *lost += 1;
         } else {

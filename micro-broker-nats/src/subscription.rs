@@ -8,10 +8,10 @@ use std::task::{Context, Poll};
 use micro_core::broker::{Delivery, Message, SubscriptionStream};
 use micro_core::wire::envelope;
 use micro_core::{Error, ErrorKind, LogThrottle, Result, async_trait};
-use micro_nats::{Nats, State, async_nats};
+use micro_nats::{Nats, State};
 use tokio_stream::Stream;
 
-use crate::buffer::{Buffer, Item};
+use crate::buffer::{Buffer, Item, Unread};
 use crate::subjects::Subjects;
 
 /// After so many messages that are no events somebody else may run.
@@ -29,13 +29,13 @@ pub(crate) struct Deliveries {
 
 impl Deliveries {
     /// `None` if it is no event.
-    fn delivery(&self, message: &async_nats::Message) -> Option<Delivery> {
+    fn delivery(&self, message: &Unread) -> Option<Delivery> {
         let topic = self.subjects.topic(&message.subject)?;
         match envelope::decode(&message.payload) {
             Ok((header, body)) => Some(Delivery::new(topic, Message::new(header, body))),
             Err(error) => {
                 if let Some(dropped) = self.garbage.count() {
-                    let subject = message.subject.as_str();
+                    let subject = &*message.subject;
                     tracing::warn!(subject, dropped, %error, "a message that is no event was dropped");
                 }
                 None

@@ -89,9 +89,27 @@ impl<T: DeserializeOwned> Decode<T> for Json {
     fn decode(body: Bytes) -> Result<T> {
         let text: &[u8] = if body.is_empty() { b"null" } else { &body };
         serde_json::from_slice(text).map_err(|error| {
-            Error::invalid_input(format!("the body is not the JSON expected: {error}"))
+            let flaw = json_flaw(&error);
+            Error::invalid_input(format!("the body is not the JSON expected: {flaw}"))
         })
     }
+}
+
+/// What is wrong with a JSON text, without the strings that are in it: they may be secret, and of
+/// any length.
+pub(crate) fn json_flaw(error: &serde_json::Error) -> String {
+    const MOST: usize = 200;
+    let text = error.to_string();
+    let mut flaw = match (text.find('"'), text.rfind('"')) {
+        (Some(first), Some(last)) if first < last => {
+            format!("{}\"…\"{}", &text[..first], &text[last + 1..])
+        }
+        _ => text,
+    };
+    if flaw.chars().count() > MOST {
+        flaw = flaw.chars().take(MOST).chain(['…']).collect();
+    }
+    flaw
 }
 
 /// Bytes as they are, of any content type.
@@ -165,6 +183,18 @@ mod tests {
         let error = check_content_type::<Json>(None).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::UnsupportedMediaType);
         assert!(error.to_string().contains(PROTOBUF), "{error}");
+    }
+
+    #[test]
+    fn an_error_says_what_is_wrong_without_the_strings_that_came() {
+        for body in [r#""my-password""#, r#"{"name":"my-password"}"#, r#""my-\"password""#] {
+            let error = <Json as Decode<Vec<u8>>>::decode(Bytes::from(body)).unwrap_err();
+            assert!(error.to_string().contains("expected a sequence"), "{error}");
+            assert!(!error.to_string().contains("password"), "{error}");
+        }
+        let long = format!("[`{}`", "x".repeat(10_000));
+        let error = <Json as Decode<Vec<u8>>>::decode(Bytes::from(long)).unwrap_err();
+        assert!(error.to_string().len() < 400, "{error}");
     }
 
     #[test]

@@ -164,6 +164,17 @@ impl NatsOptions {
                 return Err(Error::invalid_input(format!("{name} is zero")));
             }
         }
+        // Times are added to the clock's.
+        const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+        for (name, time) in [
+            ("connect_wait", self.connect_wait),
+            ("attempt_timeout", self.attempt_timeout),
+            ("ping_interval", self.ping_interval),
+        ] {
+            if time > LONGEST {
+                return Err(Error::invalid_input(format!("{name} is {time:?}, more than a day")));
+            }
+        }
         Ok(())
     }
 }

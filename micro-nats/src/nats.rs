@@ -309,6 +309,10 @@ impl Nats {
             Ok(())
         });
         let done = done.await;
+        if let (true, Some(client)) = (done.is_err(), self.0.started()) {
+            // Away: it ends as soon as NATS is back. Without room for that there is no hope.
+            let _ = timeout(Duration::from_millis(100), client.drain()).await;
+        }
         self.0.ended();
         done
     }

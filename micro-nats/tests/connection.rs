@@ -9,6 +9,7 @@ use micro_core::{Bytes, ErrorKind, RequestState};
 use micro_nats::async_nats::{Message, Subscriber};
 use micro_nats::{Addresses, Nats, NatsOptions, State};
 use micro_testkit::server::NatsServer;
+use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -309,6 +310,7 @@ async fn bad_options_are_named() {
         (default().with_client_capacity(0), "client_capacity"),
         (default().with_subscription_capacity(usize::MAX), "subscription_capacity"),
         (default().with_ping_interval(Duration::ZERO), "ping_interval"),
+        (default().with_connect_wait(Duration::MAX), "connect_wait"),
     ] {
         let error = Nats::with_options(options).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
@@ -427,6 +429,40 @@ async fn closing_delivers_what_was_published_and_ends_every_handle() {
     assert!(matches!(refused, Refused::Closed(_)), "{refused:?}");
     handle.close().await.unwrap();
     timeout(LIMIT, async { while server.connections().await > 1 {} }).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_was_closed_while_away_does_not_come_back_with_nats() {
+    let mut server = NatsServer::start().await;
+    let wait = options(&server).with_connect_wait(Duration::from_millis(300));
+    let handle = Nats::with_options(wait).unwrap();
+    let subscription = handle.subscribe("a", None).await.unwrap();
+    handle.round_trip().await.unwrap();
+    server.kill().await;
+    state(&handle, |state| state == State::Disconnected).await;
+    assert_eq!(handle.close().await.unwrap_err().kind(), ErrorKind::Unavailable);
+    server.restart().await;
+    // It comes to say goodbye at most: the subscription ends with that.
+    let mut subscription = subscription;
+    let end = async { while subscription.next().await.is_some() {} };
+    timeout(LIMIT, end).await.expect("the subscription came back with NATS");
+    timeout(LIMIT, async { while server.connections().await > 0 {} }).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_message_that_the_client_cannot_read_costs_a_reconnect_and_no_subscription() {
+    let server = NatsServer::start().await;
+    let handle = nats(&server);
+    let mut subscription = handle.subscribe("a", None).await.unwrap();
+    handle.round_trip().await.unwrap();
+    let mut raw = tokio::net::TcpStream::connect(server.address()).await.unwrap();
+    let connect = b"CONNECT {\"verbose\":false,\"headers\":true}\r\n";
+    raw.write_all(connect).await.unwrap();
+    raw.write_all(b"PUB a r\xff 2\r\nhi\r\n").await.unwrap();
+    state(&handle, |state| matches!(state, State::Connected { epoch } if epoch > 1)).await;
+    handle.round_trip().await.unwrap();
+    handle.publish("a", None, "after".into()).await.unwrap();
+    assert_eq!(next(&mut subscription).await.payload, "after");
 }
 
 #[tokio::test]

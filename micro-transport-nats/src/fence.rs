@@ -12,6 +12,10 @@ use bytes::Bytes;
 use micro_nats::Nats;
 use micro_nats::async_nats::Subject;
 
+/// More often would be a flood, more rarely a wait without an end.
+const SHORTEST: Duration = Duration::from_millis(10);
+const LONGEST: Duration = Duration::from_secs(60);
+
 /// The fences of one port.
 #[derive(Debug)]
 pub(crate) struct Fences {
@@ -33,13 +37,18 @@ impl Fences {
         Self {
             marker: format!("f{secret}-"),
             inbox: inbox.to_owned(),
-            interval,
+            interval: interval.clamp(SHORTEST, LONGEST),
             started: Instant::now(),
             sent: AtomicU64::new(0),
             sent_at: AtomicU64::new(0),
             returned: AtomicU64::new(0),
             wanted: AtomicBool::new(false),
         }
+    }
+
+    /// When one that has not come back is sent again.
+    pub(crate) fn interval(&self) -> Duration {
+        self.interval
     }
 
     /// The first fence that is sure to stand behind what was published before this call.

@@ -139,7 +139,7 @@ impl NatsIncoming {
     /// Sends a fence, and again until no stopped peer waits for one.
     fn fence(&mut self) {
         self.peers.fences.send(&self.peers.nats);
-        let at = Instant::now() + self.peers.options.fence_interval;
+        let at = Instant::now() + self.peers.fences.interval();
         match &mut self.again {
             Some(again) => again.as_mut().reset(at),
             None => self.again = Some(Box::pin(tokio::time::sleep_until(at))),

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
+use crate::codec::json_flaw;
 use crate::{Error, Header, Result};
 
 /// The envelope around a header and a body.
@@ -35,8 +36,9 @@ pub fn encode(header: &Header, body: &[u8]) -> Bytes {
 /// # Errors
 /// `InvalidInput` for anything else.
 pub fn decode(packet: &[u8]) -> Result<(Header, Bytes)> {
-    let Envelope { header, body } = serde_json::from_slice(packet)
-        .map_err(|error| Error::invalid_input(format!("not a go-micro envelope: {error}")))?;
+    let Envelope { header, body } = serde_json::from_slice(packet).map_err(|error| {
+        Error::invalid_input(format!("not a go-micro envelope: {}", json_flaw(&error)))
+    })?;
     Ok((header, body))
 }
 

@@ -46,12 +46,15 @@ pub fn classic_with(
     incoming: Box<dyn Incoming>,
     options: SocketOptions,
 ) -> (Dialer, Listener, Pump) {
-    let (accepted, accept) = mpsc::channel(options.accept_capacity.max(1));
+    let (accepted, accept) = mpsc::channel(options.accept_capacity.clamp(1, MOST));
     let shared = Arc::new(Shared::new(port, options));
     let users = Arc::new(Users::new(shared.clone()));
     let pump = Pump::new(incoming, shared, Arc::downgrade(&users), accepted);
     (Dialer { users: users.clone() }, Listener { accept, users }, pump)
 }
+
+/// No queue holds more, whatever an option says.
+const MOST: usize = 1 << 20;
 
 /// The limits of the sockets of one port.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use std::task::{Context, Waker};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::SocketOptions;
+use super::{MOST, SocketOptions};
 use crate::transport::{Peer, PeerId, Port};
 use crate::{Error, Result};
 
@@ -70,7 +70,7 @@ impl Shared {
     /// Makes the inbox of a new socket, unless the port is over.
     pub(super) fn open(&self, id: PeerId) -> Result<(Inbox, mpsc::Receiver<Event>)> {
         // One place more than packets may take, so that `Undelivered` always finds room.
-        let (events, receiver) = mpsc::channel(self.options.receive_capacity.max(1) + 1);
+        let (events, receiver) = mpsc::channel(self.options.receive_capacity.clamp(1, MOST) + 1);
         let inbox = Inbox { events, end: Arc::default() };
         let mut state = self.lock();
         if let Some(reason) = &state.over {
