@@ -230,6 +230,7 @@ async fn help_shows_go_micros_flags_with_their_defaults() {
     ] {
         assert!(help.contains(words), "{words}: {help}");
     }
+    assert!(!help.contains("```"), "the docs of a type are no help: {help}");
     assert!(success);
 }
 

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use crate::{NatsOptions, State};
 
 /// The longest pause between two attempts to connect.
-const LONGEST_PAUSE: Duration = Duration::from_secs(4);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// What a server takes unless it says otherwise.
 const USUAL_MAX_PAYLOAD: usize = 1 << 20;
 
@@ -30,6 +30,8 @@ pub(crate) struct Connection {
     state: watch::Sender<State>,
     /// Why it is not connected.
     reason: Mutex<String>,
+    connects: LogThrottle,
+    losses: LogThrottle,
     slow: LogThrottle,
     failures: LogThrottle,
     complaints: LogThrottle,
@@ -66,6 +68,8 @@ impl Connection {
             closing: tokio::sync::Mutex::new(()),
             state: watch::Sender::new(State::Idle),
             reason: Mutex::new("nothing has used it yet".to_owned()),
+            connects: LogThrottle::default(),
+            losses: LogThrottle::default(),
             slow: LogThrottle::default(),
             failures: LogThrottle::default(),
             complaints: LogThrottle::default(),
@@ -240,12 +244,16 @@ impl Connection {
             Event::Connected => {
                 // The first one may come before the client is in its place.
                 let epoch = self.epoch().max(1);
-                tracing::info!(%addresses, epoch, "connected to NATS");
+                if self.connects.count().is_some() {
+                    tracing::info!(%addresses, epoch, "connected to NATS");
+                }
                 self.enter(State::Connected { epoch });
                 return;
             }
             Event::Disconnected => {
-                tracing::warn!(%addresses, "the connection to NATS is lost");
+                if let Some(losses) = self.losses.count() {
+                    tracing::warn!(%addresses, losses, "the connection to NATS is lost");
+                }
                 self.set_reason("the connection was lost");
                 self.enter(State::Disconnected);
                 return;
@@ -334,7 +342,7 @@ fn with<T>(connection: &Weak<Connection>, work: impl FnOnce(&Connection) -> T) -
     connection.upgrade().map(|connection| work(&connection))
 }
 
-/// A random time of at most 50 ms before the first attempt, doubling up to 4 s, so that those who
+/// A random time of at most 50 ms before the first attempt, doubling up to 1 s, so that those who
 /// lost a server together do not come back together. The very first connect waits for nothing.
 fn pause_before(attempt: usize, never_connected: bool) -> Duration {
     if never_connected && attempt <= 1 {
@@ -350,7 +358,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_pauses_are_short_and_none_is_over_four_seconds() {
+    fn the_first_pauses_are_short_and_none_is_over_the_longest() {
         for _ in 0..1000 {
             assert_eq!(pause_before(1, true), Duration::ZERO);
             assert!(pause_before(1, false) <= Duration::from_millis(50));

@@ -23,7 +23,7 @@ use crate::{Addresses, NatsOptions};
 /// * **Lazy.** Making one does no I/O. The first use connects in the background, in the runtime
 ///   of the caller, and the connection lives as long as this runtime.
 /// * **For ever.** It need not be there at first, and may go away for any time: the connection is
-///   made again, with random pauses of at most 4 s between attempts, and every subscription is
+///   made again, with random pauses of at most 1 s between attempts, and every subscription is
 ///   live again with it.
 /// * **Bounded.** Whatever waits for NATS waits at most
 ///   [`connect_wait`](NatsOptions::connect_wait), but for [`ready`](Self::ready), which is its

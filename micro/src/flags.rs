@@ -33,7 +33,8 @@ use crate::service::ServiceBuilder;
 /// # Ok::<(), micro::Error>(())
 /// ```
 #[derive(Args, Clone, Default)]
-#[command(next_help_heading = "Micro options")]
+// The docs above are for those who write a program, not for those who run it.
+#[command(next_help_heading = "Micro options", about = None, long_about = None)]
 #[non_exhaustive]
 pub struct Flags {
     /// All three backends at once: `local` (memory) or `nats`, at MICRO_NATS_ADDRESS

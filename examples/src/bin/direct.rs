@@ -21,6 +21,10 @@ struct Sum {
 async fn main() -> anyhow::Result<()> {
     micro_examples::log("warn");
     let addresses: Vec<String> = std::env::args().skip(1).collect();
+    anyhow::ensure!(
+        !addresses.iter().any(|address| address.starts_with('-')),
+        "usage: direct [ADDRESS…], such as 127.0.0.1:4222; without one it is memory"
+    );
 
     let service = Service::builder("calculator").handler("Calculator.Add", add);
     let service = match addresses.is_empty() {

@@ -179,7 +179,7 @@ impl Client {
         }
     }
 
-    /// The registry that it finds services in.
+    /// The registry that it finds services in; it takes parsed names: `"greeter".parse()?`.
     pub fn registry(&self) -> &Arc<dyn Registry> {
         &self.inner.registry
     }

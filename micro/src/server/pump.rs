@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context as TaskContext, Poll, Waker};
 use std::time::Duration;
@@ -39,6 +40,7 @@ pub(super) struct Serving {
     last_call: Mutex<Instant>,
     /// Ends the handlers that are still at work.
     abort: CancellationToken,
+    stopping: AtomicBool,
     /// Why the port is over.
     over: watch::Sender<Option<Arc<Error>>>,
 }
@@ -69,6 +71,7 @@ impl Serving {
             tasks: TaskTracker::new(),
             last_call: Mutex::new(Instant::now()),
             abort: CancellationToken::new(),
+            stopping: AtomicBool::new(false),
             over: watch::Sender::new(None),
         })
     }
@@ -100,6 +103,10 @@ impl Serving {
                 biased;
                 received = micro_core::transport::recv(&mut *incoming, &mut arrivals) => {
                     if let Err(error) = received {
+                        if self.stopping.load(Ordering::Acquire) {
+                            // What is closed is closed by those who stop it.
+                            return;
+                        }
                         tracing::error!(service = self.service, %error, "the port is over");
                         self.over.send_replace(Some(Arc::new(error)));
                         return;
@@ -272,6 +279,7 @@ impl Pump {
     /// Stops listening, waits for the handlers that run, and flushes.
     pub(super) async fn finish(&self) -> Result<()> {
         let serving = &self.serving;
+        serving.stopping.store(true, Ordering::Release);
         let stopped = serving.hub.port.stop_listening().await;
         let (caught_up, told) = oneshot::channel();
         if self.catch_up.send(caught_up).await.is_ok() {
