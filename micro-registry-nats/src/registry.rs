@@ -200,6 +200,8 @@ impl Registry for NatsRegistry {
     async fn get(&self, name: &ServiceName) -> Result<Vec<Service>> {
         let services = self.look_up(&Target::Name(name.to_string())).await?;
         if services.is_empty() {
+            // Silence proves absence only if NATS itself is not what is silent.
+            self.0.shared.nats.round_trip().await?;
             let addresses = self.0.shared.nats.addresses();
             return Err(Error::not_found(format!(
                 "service {name}: nobody on NATS at {addresses} answers to that name"

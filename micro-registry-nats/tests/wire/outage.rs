@@ -151,6 +151,21 @@ async fn without_nats_lookups_fail_in_time_and_name_where_it_should_be() {
 }
 
 #[tokio::test]
+async fn a_nats_that_hangs_is_unavailable_and_nobody_is_said_to_be_missing() {
+    let server = NatsServer::start().await;
+    let mut options = NatsOptions::default().with_connect_wait(Duration::from_millis(500));
+    options.addresses = server.address().parse::<Addresses>().unwrap();
+    let registry = NatsRegistry::with(&Nats::with_options(options).unwrap());
+    let error = within("get", registry.get(&greeter())).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    server.pause();
+    let error = within("get", registry.get(&greeter())).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    assert!(error.to_string().contains(&server.address()), "{error}");
+    server.resume();
+}
+
+#[tokio::test]
 async fn lookups_during_restarts_are_answered_or_fail_in_time() {
     let mut server = NatsServer::start().await;
     let (ours, sees) = (plain(&server), plain(&server));
