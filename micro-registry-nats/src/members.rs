@@ -31,6 +31,8 @@ pub(crate) struct Bounds {
     pub(crate) max_nodes: usize,
     pub(crate) max_bytes: usize,
     pub(crate) unleased: Duration,
+    /// No lease is believed to be shorter: who asks when it ends would ask all the time.
+    pub(crate) shortest_lease: Duration,
 }
 
 /// A node of a service: its version and its id.
@@ -88,7 +90,7 @@ impl Members {
         let share = bytes / nodes.len().max(1);
         let mut refused = 0;
         for node in nodes {
-            let lease = leases.get(&node.id).copied();
+            let lease = leases.get(&node.id).map(|lease| (*lease).max(self.bounds.shortest_lease));
             let known = Known {
                 hash: lease.map(|_| describe(&service, &node)),
                 until: Some(now + lease.unwrap_or(self.bounds.unleased)),
@@ -133,7 +135,7 @@ impl Members {
             return Beat::Renewed;
         }
         // Even one that has changed lives.
-        let until = now + heartbeat.lease();
+        let until = now + heartbeat.lease().max(self.bounds.shortest_lease);
         known.until = Some(until);
         let same = known.hash.is_some_and(|hash| heartbeat.is_of(hash));
         self.expect(until);
@@ -302,7 +304,8 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn members(max_nodes: usize, max_bytes: usize) -> Members {
-        Members::new(Bounds { max_nodes, max_bytes, unleased: 90 * SECOND })
+        let shortest_lease = SECOND;
+        Members::new(Bounds { max_nodes, max_bytes, unleased: 90 * SECOND, shortest_lease })
     }
 
     fn told(version: &str, id: &str, lease: Option<Duration>) -> Told {
@@ -401,5 +404,13 @@ mod tests {
         assert_eq!(members.keys("greeter").len(), 1);
         members.remove("greeter", &NodeKey::new("1", "a"));
         assert_eq!(members.keys("greeter").len(), 0);
+    }
+
+    #[test]
+    fn a_tiny_lease_is_believed_for_a_second() {
+        let (mut members, now) = (members(10, 1000), Instant::now());
+        members.insert(told("1", "a", Some(Duration::from_millis(1))), now);
+        assert!(members.expired(now + SECOND / 2).is_empty());
+        assert!(!members.expired(now + SECOND).is_empty());
     }
 }

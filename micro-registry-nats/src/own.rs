@@ -12,7 +12,7 @@ use tracing::warn;
 use crate::config::Options;
 use crate::members::NodeKey;
 use crate::message::{
-    Fit, Heartbeat, LONGEST_LEASE, Target, describe, encode_answers, fit, without_types,
+    Fit, Heartbeat, LEASE_KEY, LONGEST_LEASE, Target, describe, encode_answers, fit, without_types,
 };
 
 /// How many heartbeats all nodes of one service together send in a second.
@@ -114,6 +114,12 @@ impl Own {
         max_payload: usize,
         now: Instant,
     ) -> Result<()> {
+        // Ours is the plugin's to say; others take this key for the lease, not for metadata.
+        let mut service = service.clone();
+        for node in &mut service.nodes {
+            node.metadata.remove(LEASE_KEY);
+        }
+        let service = &service;
         let sent = fitted(service, max_payload)?;
         let full = Service { nodes: Vec::new(), ..service.clone() };
         let key = (service.name.clone(), service.version.clone());

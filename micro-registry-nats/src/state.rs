@@ -486,6 +486,8 @@ fn bounds(options: &Options) -> Bounds {
         max_nodes: options.max_nodes,
         max_bytes: options.max_bytes,
         unleased: options.unleased,
+        // Tests and small fleets may have shorter ones, by their own option.
+        shortest_lease: options.lease.min(Duration::from_secs(1)),
     }
 }
 

@@ -159,3 +159,14 @@ fn garbage_is_garbage_and_nothing_worse() {
         assert!(Heartbeat::decode(bytes).is_err(), "{start}");
     }
 }
+
+#[test]
+fn a_large_description_with_a_crowd_of_nodes_is_refused() {
+    let mut service = Service::new("a", "1");
+    service.metadata.insert("large".into(), "x".repeat(500_000));
+    service.nodes = (0..7000).map(|id| Node::new(id.to_string(), "there")).collect();
+    let json = serde_json::to_vec(&service).unwrap();
+    assert!(decode_answer(&json).is_err());
+    service.nodes.truncate(10);
+    assert!(decode_answer(&serde_json::to_vec(&service).unwrap()).is_ok());
+}
