@@ -115,6 +115,16 @@ impl Queries {
         self.add(target, query, Purpose::Sync);
     }
 
+    /// Nobody wants to know the present state of this any more (`None`: of anything). Whoever
+    /// wants to know it again asks anew, since what came meanwhile was not remembered.
+    pub(crate) fn forget_sync(&mut self, target: Option<&Target>) {
+        let is_meant = |pending: &Pending| {
+            let meant = target.is_none_or(|target| pending.target == *target);
+            meant && matches!(pending.purpose, Purpose::Sync)
+        };
+        self.pending.retain(|_, pending| !is_meant(pending));
+    }
+
     /// Starts to ask for nodes whose lease ran out, or whom nobody knows; false if that is being
     /// asked already or too much is.
     pub(crate) fn ask(&mut self, name: &str, suspects: Vec<NodeKey>) -> bool {

@@ -230,11 +230,14 @@ impl State {
             Released::Nothing => return,
             Released::Name(name) => {
                 self.members.forget(name.as_str());
-                self.unsynced.retain(|target| *target != Target::Name(name.to_string()));
+                let target = Target::Name(name.to_string());
+                self.unsynced.retain(|unsynced| *unsynced != target);
+                self.queries.forget_sync(Some(&target));
             }
             Released::Everything => {
                 self.members = Members::new(bounds(&self.options));
                 self.unsynced.clear();
+                self.queries.forget_sync(None);
             }
         }
         self.members.publish();

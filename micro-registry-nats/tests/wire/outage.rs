@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use micro_core::registry::RegisterOptions;
+use micro_core::registry::{Change, RegisterOptions, WatchOptions};
 use micro_core::{ErrorKind, Registry};
 use micro_registry_nats::micro_nats::{Addresses, Nats, NatsOptions};
 use micro_registry_nats::{NatsRegistry, Options};
@@ -187,4 +187,22 @@ async fn lookups_during_restarts_are_answered_or_fail_in_time() {
     }
     within("200 answers", looking).await.unwrap();
     drop(ours);
+}
+
+#[tokio::test]
+async fn who_watches_again_at_once_is_told_the_state_before_it_is_called_complete() {
+    let server = NatsServer::start().await;
+    let (ours, sees) = (plain(&server), plain(&server));
+    register(&ours, &service("1", "a")).await;
+    let options = || WatchOptions::default().with_name(greeter());
+    for round in 0..30 {
+        drop(sees.watch(options()).await.unwrap());
+        // The first query may be anywhere on its way by now.
+        for _ in 0..round {
+            tokio::task::yield_now().await;
+        }
+        let mut again = sees.watch(options()).await.unwrap();
+        let first = within("watch", again.next()).await;
+        assert!(matches!(first, Some(Change::Added(_))), "round {round}: {first:?}");
+    }
 }
