@@ -7,7 +7,7 @@ use micro_core::registry::{Node, Service, ServiceName, View, Watcher};
 use tokio::time::Instant;
 use tracing::debug;
 
-use crate::message::{Heartbeat, Told, describe};
+use crate::message::{Heartbeat, LEASE_KEY, Told, describe};
 
 /// A [`View`] of others and, of each of its nodes, what the view does not keep: the leases stand
 /// here, because a heartbeat renews one version of a node and not another.
@@ -104,7 +104,9 @@ impl Members {
 
     /// Takes in nodes of this process.
     pub(crate) fn insert_own(&mut self, mut service: Service) {
-        for node in std::mem::take(&mut service.nodes) {
+        for mut node in std::mem::take(&mut service.nodes) {
+            // No more than others see of it.
+            node.metadata.remove(LEASE_KEY);
             let address = node.address.clone();
             self.put(&service, node, Known { hash: None, until: None, address, bytes: 0 });
         }

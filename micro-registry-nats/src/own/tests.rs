@@ -146,3 +146,17 @@ fn a_wrong_farewell_is_contradicted_but_not_in_a_race() {
     assert_eq!(announced(&own.due(true, now + SECOND / 2)), 0);
     assert_eq!(announced(&own.due(true, now + 2 * SECOND)), 1);
 }
+
+#[test]
+fn a_lease_in_the_metadata_of_a_node_is_ignored_and_leaves_its_heartbeats_true() {
+    let (mut own, now) = own();
+    let mut registered = service(&["a"]);
+    registered.nodes[0].metadata.insert(LEASE_KEY.into(), "1".into());
+    own.register(&registered, None, MAX, now).unwrap();
+    let answers = own.answers(&Target::All, MAX);
+    let told = crate::message::decode_answer(&answers[0]).unwrap();
+    assert_eq!(told.leases["a"], 6 * SECOND);
+    own.due(true, now);
+    let beats = own.due(true, now + 3 * SECOND).beats;
+    assert!(beats[0].1.is_of(describe(&told.service, &told.service.nodes[0])));
+}
