@@ -37,7 +37,8 @@ const FIRST_CONNECT: Duration = Duration::from_secs(1);
 /// or with [`close`](Registry::close).
 ///
 /// A node of ours that dies leaves every view after its lease ([`Options::lease`]) and the time of
-/// one query; a node of go-micro, which has no lease, after [`Options::unleased`].
+/// one query; a node of go-micro, which has no lease, after [`Options::unleased`]. It is a second
+/// more if it was just asked for another node of the same service.
 #[derive(Clone)]
 pub struct NatsRegistry(Arc<Handle>);
 

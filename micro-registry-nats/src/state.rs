@@ -81,6 +81,8 @@ pub(crate) struct State {
     unsynced: Vec<Target>,
     sync_from: Instant,
     asked: HashMap<String, Instant>,
+    /// When it was last asked for nodes of a service whose lease had run out.
+    asked_expired: HashMap<String, Instant>,
     farewells: VecDeque<Bytes>,
     outgoing: VecDeque<Outgoing>,
     connected: Option<u64>,
@@ -124,6 +126,7 @@ impl State {
             unsynced: Vec::new(),
             sync_from: Instant::now(),
             asked: HashMap::new(),
+            asked_expired: HashMap::new(),
             farewells: VecDeque::new(),
             outgoing: VecDeque::new(),
             connected: None,
@@ -352,8 +355,15 @@ impl State {
         if self.members.next_expiry().is_none_or(|at| at > now) {
             return;
         }
+        // However many leases of a service run out one after the other, and however short.
+        let pause = bounds(&self.options).shortest_lease;
+        self.asked_expired.retain(|_, at| now < *at + pause);
         for (name, suspects) in self.members.expired(now) {
-            if !self.queries.ask(&name, suspects) {
+            if let Some(at) = self.asked_expired.get(&name) {
+                self.members.look_again(*at + pause);
+            } else if self.queries.ask(&name, suspects) {
+                self.asked_expired.insert(name, now);
+            } else {
                 self.members.look_again(now + self.options.query_limit);
             }
         }
@@ -505,3 +515,6 @@ fn is_time(last: &mut Option<Instant>, now: Instant) -> bool {
 fn jitter(most: Duration) -> Duration {
     most.mul_f64(fastrand::f64())
 }
+
+#[cfg(test)]
+mod tests;

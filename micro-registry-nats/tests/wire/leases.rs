@@ -80,6 +80,34 @@ async fn a_go_node_is_asked_when_its_time_is_over_and_stays_while_it_answers() {
 }
 
 #[tokio::test]
+async fn a_node_with_a_tiny_lease_is_not_asked_for_all_the_time() {
+    let server = NatsServer::start().await;
+    let registry = plain(&server);
+    let mut watch = Watch::synced(&registry).await;
+    let mut spoken = v6();
+    let mut service = spoken.service();
+    service.nodes[0].metadata.insert("micro-lease".into(), "1".into());
+    spoken.answer = serde_json::to_string(&service).unwrap();
+    spoken.register = format!(r#"{{"Service":{},"Action":"create"}}"#, spoken.answer);
+    let start = std::time::Instant::now();
+    let peer = GoPeer::registered(&server, spoken).await;
+    watch.until(&[&peer.spoken.id()]).await;
+    within("being asked", async {
+        while peer.asked() < 3 {
+            watch.changes_within(LEASE / 10).await;
+            assert_eq!(watch.ids(), [peer.spoken.id()]);
+        }
+    })
+    .await;
+    // Hundreds of queries a second would be far quicker; slower is any machine that is busy.
+    assert!(
+        start.elapsed() > Duration::from_millis(1500),
+        "asked 3 times in {:?}",
+        start.elapsed()
+    );
+}
+
+#[tokio::test]
 async fn the_heartbeat_of_an_unknown_node_is_asked_after() {
     let server = NatsServer::start().await;
     let registry = plain(&server);
