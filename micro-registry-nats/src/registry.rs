@@ -183,7 +183,9 @@ impl Registry for NatsRegistry {
 
     async fn register(&self, service: &Service, options: RegisterOptions) -> Result<()> {
         service.check()?;
-        let revision = self.0.shared.state().register(service, options.ttl, Instant::now())?;
+        let Shared { nats, .. } = &*self.0.shared;
+        let (max, now) = (nats.max_payload(), Instant::now());
+        let revision = self.0.shared.state().register(service, options.ttl, max, now)?;
         self.wake()?;
         self.settle(revision).await;
         Ok(())

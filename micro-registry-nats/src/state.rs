@@ -34,6 +34,9 @@ const MAX_LEASE_SUBJECTS: usize = 32;
 const ASK_PAUSE: Duration = Duration::from_secs(1);
 /// How often the same kind of trouble is logged, at most.
 const WARN_PAUSE: Duration = Duration::from_secs(10);
+/// No larger message is sent, whatever the server takes: others drop it unread, unless this
+/// registry, and so supposedly its fleet, takes larger ones ([`Options::max_message`]).
+const LARGEST_MESSAGE: usize = 1 << 20;
 
 /// What a subscription is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -154,7 +157,8 @@ impl State {
         self.closed
     }
 
-    /// Remembers a registration; returns the revision in which it is announced.
+    /// Remembers a registration; returns the revision in which it is announced. `max_payload` is
+    /// what the server takes as far as is known by now.
     ///
     /// # Errors
     /// `TooLarge`, `Unavailable` once closed.
@@ -162,9 +166,11 @@ impl State {
         &mut self,
         service: &Service,
         ttl: Option<Duration>,
+        max_payload: usize,
         now: Instant,
     ) -> Result<u64> {
         self.check_open()?;
+        self.set_max_payload(max_payload);
         // A time beyond what the clock can tell is for ever.
         let until = ttl.and_then(|ttl| now.checked_add(ttl));
         let is_new = |key: &NodeKey| !self.own.holds(&service.name, key);
@@ -293,8 +299,8 @@ impl State {
         self.disconnected();
         let first = !std::mem::replace(&mut self.was_connected, true);
         self.connected = Some(epoch);
-        self.max_payload = max_payload;
-        self.own.reconnected(max_payload, first, now);
+        self.set_max_payload(max_payload);
+        self.own.reconnected(self.max_payload, first, now);
         // Others come back when they can; none of them is gone only because nobody was heard.
         self.members.extend(now + self.options.lease + self.options.query_limit);
         self.sync_from = if first { now } else { now + jitter(Duration::from_millis(100)) };
@@ -349,6 +355,10 @@ impl State {
     /// It has left.
     pub(crate) fn sent(&mut self, token: u64, now: Instant) {
         self.queries.sent(token, now);
+    }
+
+    fn set_max_payload(&mut self, max_payload: usize) {
+        self.max_payload = max_payload.min(self.options.max_message.max(LARGEST_MESSAGE));
     }
 
     fn ask_for_expired(&mut self, now: Instant) {

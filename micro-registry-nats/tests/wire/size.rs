@@ -50,6 +50,36 @@ async fn a_description_that_is_too_large_even_so_is_refused_with_both_sizes() {
 }
 
 #[tokio::test]
+async fn what_the_server_takes_is_known_to_the_first_registration() {
+    let server = small_server().await;
+    let registry = plain(&server);
+    registry.nats().connected().await.unwrap();
+    let mut large = service("1", "a");
+    large.metadata.insert("k".into(), "x".repeat(2 * MAX));
+    let error = registry.register(&large, Default::default()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TooLarge);
+}
+
+#[tokio::test]
+async fn a_server_that_takes_more_than_others_do_is_sent_no_more_than_they_take() {
+    let server = NatsServer::start_configured("max_payload: 8MB\n").await;
+    let (ours, sees) = (plain(&server), plain(&server));
+    ours.nats().connected().await.unwrap();
+    let mut large = service("1", "a");
+    large.metadata.insert("k".into(), "x".repeat(700_000));
+    register(&ours, &large).await;
+    find(&sees, &["a"]).await;
+    large.metadata.insert("k".into(), "x".repeat(1 << 20));
+    let error = ours.register(&large, Default::default()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TooLarge);
+    // Too large for them only with the types of its endpoints.
+    register(&ours, &with_types(2 << 20)).await;
+    find(&sees, &["a"]).await;
+    assert_eq!(sees.get(&greeter()).await.unwrap()[0].endpoints, [Endpoint::new("Greeter.Hello")]);
+    assert_eq!(sees.dropped_messages(), 0);
+}
+
+#[tokio::test]
 async fn a_description_that_turns_out_to_be_too_large_only_later_loses_its_types_then() {
     let mut server = NatsServer::stopped(&["-c", "/dev/null"]);
     let (ours, sees) = (plain(&server), plain(&server));
