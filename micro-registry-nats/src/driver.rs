@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt};
-use micro_core::Result;
 use micro_core::transport::Refused;
+use micro_core::{LogThrottle, Result};
 use micro_nats::async_nats::{Message, StatusCode, Subscriber};
 use micro_nats::{Nats, State as Connection};
 use tokio::sync::{Notify, watch};
@@ -35,11 +35,18 @@ pub(crate) struct Shared {
     changed: Notify,
     /// The last revision of the state of which everything was handed to NATS.
     done: watch::Sender<u64>,
+    too_large: LogThrottle,
 }
 
 impl Shared {
     pub(crate) fn new(nats: Nats, state: State) -> Self {
-        Self { nats, state: Mutex::new(state), changed: Notify::new(), done: watch::Sender::new(0) }
+        Self {
+            nats,
+            state: Mutex::new(state),
+            changed: Notify::new(),
+            done: watch::Sender::new(0),
+            too_large: LogThrottle::default(),
+        }
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
@@ -131,7 +138,10 @@ fn flush(shared: &Shared) -> bool {
             }
             Err(Refused::TooLarge(payload)) => {
                 let (size, limit) = (payload.len(), shared.nats.max_payload());
-                error!(%subject, size, limit, "too large to be sent: it reaches nobody");
+                // Whoever asks could make it happen as often as they like.
+                if let Some(count) = shared.too_large.count() {
+                    error!(%subject, size, limit, count, "too large to be sent: it reaches nobody");
+                }
             }
             Err(Refused::Closed(_)) => debug!(%subject, "the connection took no message"),
             Err(Refused::Full(payload)) => {
