@@ -7,7 +7,7 @@ use micro_core::registry::{Node, Service, ServiceName, View, Watcher};
 use tokio::time::Instant;
 use tracing::debug;
 
-use crate::message::{Heartbeat, LEASE_KEY, Told, describe};
+use crate::message::{Description, Heartbeat, LEASE_KEY, Told};
 
 /// A [`View`] of others and, of each of its nodes, what the view does not keep: the leases stand
 /// here, because a heartbeat renews one version of a node and not another.
@@ -88,28 +88,31 @@ impl Members {
         let Told { mut service, leases, bytes } = told;
         let nodes = std::mem::take(&mut service.nodes);
         let share = bytes / nodes.len().max(1);
-        let mut refused = 0;
-        for node in nodes {
+        // Once for all nodes: it may be large, and they may be many.
+        let description = Description::of(&service);
+        let known = nodes.into_iter().map(|node| {
             let lease = leases.get(&node.id).map(|lease| (*lease).max(self.bounds.shortest_lease));
             let known = Known {
-                hash: lease.map(|_| describe(&service, &node)),
+                hash: lease.map(|_| description.with(&node)),
                 until: Some(now + lease.unwrap_or(self.bounds.unleased)),
                 address: node.address.clone(),
                 bytes: share,
             };
-            refused += usize::from(!self.put(&service, node, known));
-        }
-        refused
+            (node, known)
+        });
+        let known = known.collect();
+        self.put(service, known)
     }
 
     /// Takes in nodes of this process.
     pub(crate) fn insert_own(&mut self, mut service: Service) {
-        for mut node in std::mem::take(&mut service.nodes) {
+        let nodes = std::mem::take(&mut service.nodes).into_iter().map(|mut node| {
             // No more than others see of it.
             node.metadata.remove(LEASE_KEY);
             let address = node.address.clone();
-            self.put(&service, node, Known { hash: None, until: None, address, bytes: 0 });
-        }
+            (node, Known { hash: None, until: None, address, bytes: 0 })
+        });
+        self.put(service, nodes.collect());
     }
 
     /// A node said goodbye.
@@ -241,32 +244,39 @@ impl Members {
         self.view.watch(name)
     }
 
-    /// Adds or replaces one node; false if there is no room for it.
-    fn put(&mut self, service: &Service, node: Node, new: Known) -> bool {
-        let key = NodeKey::new(&service.version, &node.id);
-        let old = self.known.get(&service.name).and_then(|nodes| nodes.get(&key));
-        let is_new = old.is_none();
-        let bytes = self.bytes - old.map_or(0, |old| old.bytes) + new.bytes;
-        if bytes > self.bounds.max_bytes {
-            return false;
+    /// Adds or replaces nodes; returns how many found no room.
+    fn put(&mut self, mut service: Service, nodes: Vec<(Node, Known)>) -> usize {
+        let all = nodes.len();
+        // The view is told of all at once, and so has room for as many as are counted here.
+        let mut room = self.bounds.max_nodes.saturating_sub(self.view.len());
+        for (node, new) in nodes {
+            let key = NodeKey::new(&service.version, &node.id);
+            let old = self.known.get(&service.name).and_then(|nodes| nodes.get(&key));
+            let is_new = old.is_none();
+            let bytes = self.bytes - old.map_or(0, |old| old.bytes) + new.bytes;
+            if bytes > self.bounds.max_bytes || (is_new && room == 0) {
+                continue;
+            }
+            if is_new {
+                room -= 1;
+                debug!(service = service.name, version = key.version, node = key.id, "node joined");
+            }
+            if let Some(until) = new.until {
+                self.expect(until);
+            }
+            self.bytes += new.bytes;
+            *self.addresses.entry(new.address.clone()).or_default() += 1;
+            let nodes = self.known.entry(service.name.clone()).or_default();
+            if let Some(old) = nodes.insert(key, new) {
+                self.forgotten(&old);
+            }
+            service.nodes.push(node);
         }
-        let one = Service { nodes: vec![node], ..service.clone() };
-        if self.view.insert(one, |_| None) > 0 {
-            return false;
+        let refused = all - service.nodes.len();
+        if !service.nodes.is_empty() {
+            self.view.insert(service, |_| None);
         }
-        if is_new {
-            debug!(service = service.name, version = key.version, node = key.id, "node joined");
-        }
-        if let Some(until) = new.until {
-            self.expect(until);
-        }
-        self.bytes += new.bytes;
-        *self.addresses.entry(new.address.clone()).or_default() += 1;
-        let nodes = self.known.entry(service.name.clone()).or_default();
-        if let Some(old) = nodes.insert(key, new) {
-            self.forgotten(&old);
-        }
-        true
+        refused
     }
 
     fn take_away(&mut self, name: &str, key: &NodeKey, why: &'static str) {
@@ -322,7 +332,7 @@ mod tests {
         let node = &told.service.nodes[0];
         let mut service = told.service.clone();
         service.nodes.clear();
-        Heartbeat::new(&service.version, &node.id, lease, describe(&service, node))
+        Heartbeat::new(&service.version, &node.id, lease, Description::of(&service).with(node))
     }
 
     #[test]
@@ -414,5 +424,19 @@ mod tests {
         members.insert(told("1", "a", Some(Duration::from_millis(1))), now);
         assert!(members.expired(now + SECOND / 2).is_empty());
         assert!(!members.expired(now + SECOND).is_empty());
+    }
+
+    #[test]
+    fn a_node_that_is_told_twice_in_one_message_counts_once() {
+        let (mut members, now) = (members(2, 1000), Instant::now());
+        let mut twice = told("1", "a", Some(SECOND));
+        twice.service.nodes.push(Node::new("a", "b"));
+        twice.service.nodes.push(Node::new("c", "c"));
+        twice.service.nodes.push(Node::new("d", "d"));
+        assert_eq!(members.insert(twice, now), 1);
+        let nodes = members.view.list().remove(0).nodes;
+        assert_eq!(nodes, [Node::new("a", "b"), Node::new("c", "c")]);
+        members.forget("greeter");
+        assert_eq!((members.bytes, members.addresses.len()), (0, 0));
     }
 }

@@ -15,13 +15,10 @@ use micro_core::registry::Service;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::encode::{
-    Fit, describe, encode_announcements, encode_answers, encode_farewell, encode_query, fit,
+    Description, Fit, encode_announcements, encode_answers, encode_farewell, encode_query, fit,
     without_types,
 };
 use self::encode::{encode, millis};
-
-/// The description is looked at once for each of its nodes: so many bytes at most in all.
-const MOST_WORK: usize = 256 << 20;
 
 /// The key of a node's metadata that says how long to believe it without a word, in milliseconds.
 pub(crate) const LEASE_KEY: &str = "micro-lease";
@@ -221,9 +218,6 @@ fn message_id(ours: Option<OursIn>) -> Option<MessageId> {
 
 fn told(mut service: Service, bytes: usize) -> Result<Told, Garbage> {
     check(&service)?;
-    if bytes.saturating_mul(service.nodes.len()) > MOST_WORK {
-        return Err(Garbage("more nodes than so large a description may have"));
-    }
     let mut leases = BTreeMap::new();
     for node in &mut service.nodes {
         // A lease that is none is ignored: the node then lives as long as one without.

@@ -12,7 +12,8 @@ use tracing::warn;
 use crate::config::Options;
 use crate::members::NodeKey;
 use crate::message::{
-    Fit, Heartbeat, LEASE_KEY, LONGEST_LEASE, Target, describe, encode_answers, fit, without_types,
+    Description, Fit, Heartbeat, LEASE_KEY, LONGEST_LEASE, Target, encode_answers, fit,
+    without_types,
 };
 
 /// How many heartbeats all nodes of one service together send in a second.
@@ -132,8 +133,9 @@ impl Own {
         let described_anew = registered.full != full || registered.sent != sent;
         (registered.full, registered.sent) = (full, sent);
         registered.answers = None;
+        let description = Description::of(&registered.sent);
         for node in &service.nodes {
-            let hash = describe(&registered.sent, node);
+            let hash = description.with(node);
             let old = registered.nodes.get(&node.id);
             // What was announced a moment ago need not be again, only because it was renewed.
             let fresh = old.is_some_and(|old| {
@@ -150,7 +152,7 @@ impl Own {
         }
         if described_anew {
             for node in registered.nodes.values_mut() {
-                node.hash = describe(&registered.sent, &node.node);
+                node.hash = description.with(&node.node);
                 node.announce_at = now;
             }
         }
@@ -219,8 +221,9 @@ impl Own {
                 Ok(sent) => own.sent = sent,
                 Err(error) => warn!(service = own.full.name, %error, "service cannot be announced"),
             }
+            let description = Description::of(&own.sent);
             for node in own.nodes.values_mut() {
-                node.hash = describe(&own.sent, &node.node);
+                node.hash = description.with(&node.node);
                 node.announce_at =
                     if first { now } else { now + jitter(Duration::from_millis(100)) };
             }

@@ -87,12 +87,37 @@ pub(crate) fn encode_farewell(
     Some(encode(&ResultOut { service: Some(&service), action: "delete", ours }))
 }
 
-/// A hash (FNV-1a) of all that is told of one node but its lease; the same on both sides.
-pub(crate) fn describe(service: &Service, node: &Node) -> u64 {
-    let one = Service { nodes: vec![node.clone()], ..service.clone() };
-    encode(&one).iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
+/// A hash (FNV-1a) of all that is told of a service but its nodes, to be made once for all of
+/// them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Description(u64);
+
+impl Description {
+    pub(crate) fn of(service: &Service) -> Self {
+        let bare = Service {
+            name: service.name.clone(),
+            version: service.version.clone(),
+            metadata: service.metadata.clone(),
+            endpoints: service.endpoints.clone(),
+            nodes: Vec::new(),
+        };
+        let encoded = encode(&bare);
+        // The nodes come last, here as none.
+        let before = encoded.strip_suffix(b"null}").unwrap_or(&encoded);
+        Self(hash(0xcbf2_9ce4_8422_2325, before))
+    }
+
+    /// A hash of all that is told of one node but its lease; the same on both sides: of the
+    /// service with this node alone, as it is encoded.
+    pub(crate) fn with(self, node: &Node) -> u64 {
+        [b"[", &*encode(node), b"]}"].into_iter().fold(self.0, hash)
+    }
+}
+
+fn hash(start: u64, bytes: &[u8]) -> u64 {
+    bytes
+        .iter()
+        .fold(start, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }
 
 /// What of a description can be sent.

@@ -112,11 +112,11 @@ fn answers_that_are_too_large_together_go_one_by_one() {
 #[test]
 fn the_hash_is_of_everything_but_the_lease() {
     let service = greeter();
-    let hash = describe(&service, &service.nodes[0]);
+    let hash = Description::of(&service).with(&service.nodes[0]);
     let told = put(&announce(&service, Duration::from_secs(9)));
-    assert_eq!(describe(&told.service, &told.service.nodes[0]), hash);
+    assert_eq!(Description::of(&told.service).with(&told.service.nodes[0]), hash);
     let other = Node { address: "b".into(), ..service.nodes[0].clone() };
-    assert_ne!(describe(&service, &other), hash);
+    assert_ne!(Description::of(&service).with(&other), hash);
     assert!(Heartbeat::new("1", "greeter-1", Duration::from_secs(6), hash).is_of(hash));
 }
 
@@ -161,12 +161,15 @@ fn garbage_is_garbage_and_nothing_worse() {
 }
 
 #[test]
-fn a_large_description_with_a_crowd_of_nodes_is_refused() {
-    let mut service = Service::new("a", "1");
-    service.metadata.insert("large".into(), "x".repeat(500_000));
-    service.nodes = (0..7000).map(|id| Node::new(id.to_string(), "there")).collect();
-    let json = serde_json::to_vec(&service).unwrap();
-    assert!(decode_answer(&json).is_err());
-    service.nodes.truncate(10);
-    assert!(decode_answer(&serde_json::to_vec(&service).unwrap()).is_ok());
+fn the_hash_of_a_node_is_that_of_the_service_with_it_alone_as_it_is_encoded() {
+    let alone = greeter();
+    let crowd = alone.clone().with_node(Node::new("greeter-2", "b").with_metadata("k", "v"));
+    let fnv = |bytes: &[u8]| {
+        bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+        })
+    };
+    assert_eq!(Description::of(&crowd).with(&crowd.nodes[0]), fnv(&encode(&alone)));
+    let other = Service { nodes: vec![crowd.nodes[1].clone()], ..alone };
+    assert_eq!(Description::of(&crowd).with(&crowd.nodes[1]), fnv(&encode(&other)));
 }

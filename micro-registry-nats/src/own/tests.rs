@@ -133,7 +133,7 @@ fn a_description_without_its_types_has_one_hash_in_all_messages() {
     assert_eq!(answer.service, announce);
     assert_eq!(announce.endpoints, [Endpoint::new("Greeter.Hello")]);
     let (_, beat) = own.due(true, now + 3 * SECOND).beats.remove(0);
-    assert!(beat.is_of(describe(&announce, &announce.nodes[0])));
+    assert!(beat.is_of(Description::of(&announce).with(&announce.nodes[0])));
     assert_eq!(own.matching(&Target::All), [large]);
 }
 
@@ -158,5 +158,5 @@ fn a_lease_in_the_metadata_of_a_node_is_ignored_and_leaves_its_heartbeats_true()
     assert_eq!(told.leases["a"], 6 * SECOND);
     own.due(true, now);
     let beats = own.due(true, now + 3 * SECOND).beats;
-    assert!(beats[0].1.is_of(describe(&told.service, &told.service.nodes[0])));
+    assert!(beats[0].1.is_of(Description::of(&told.service).with(&told.service.nodes[0])));
 }

@@ -1,11 +1,11 @@
 //! Descriptions that are too large.
 
-use micro_core::registry::{Endpoint, Service, Value};
+use micro_core::registry::{Endpoint, Node, Service, ServiceName, Value};
 use micro_core::{ErrorKind, Registry};
 use micro_testkit::server::NatsServer;
 
 use crate::go::{GoPeer, v6};
-use crate::{Watch, find, greeter, plain, register, service};
+use crate::{Watch, find, greeter, plain, register, service, within};
 
 const MAX: usize = 4096;
 
@@ -107,6 +107,31 @@ async fn more_nodes_than_fit_into_one_message_go_in_several() {
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
     watch.until(&ids).await;
     find(&sees, &ids).await;
+}
+
+#[tokio::test]
+async fn a_large_description_of_many_nodes_holds_nobody_up() {
+    let server = NatsServer::start().await;
+    let (ours, sees) = (plain(&server), plain(&server));
+    let other = Service::new("other", "1").with_node(Node::new("o", "at-o"));
+    register(&ours, &other).await;
+    let mut watch = Watch::synced(&sees).await;
+    let mut crowd = Service::new("greeter", "1");
+    crowd.metadata.insert("k".into(), "x".repeat(300_000));
+    for id in 0..2000 {
+        let node = Node::new(format!("node-{id:04}"), "somewhere");
+        crowd.nodes.push(node.with_metadata("micro-lease", "60000"));
+    }
+    let ids = crate::ids(&[crowd.clone()]);
+    let peer = GoPeer::new(&server, v6()).await;
+    let crowd = serde_json::to_string(&crowd).unwrap();
+    let announcement = format!(r#"{{"Service":{crowd},"Action":"create"}}"#);
+    peer.publish(&peer.spoken.watch_subject, None, &announcement).await;
+    peer.round_trip().await;
+    let found = within("a lookup", sees.get(&ServiceName::new("other").unwrap())).await.unwrap();
+    assert_eq!(found, [other]);
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    watch.until(&ids).await;
 }
 
 fn tempfile_with(text: &str) -> tempfile::NamedTempFile {
