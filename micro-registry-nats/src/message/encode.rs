@@ -136,11 +136,11 @@ pub(crate) fn fit(service: &Service, max: usize) -> Result<Fit> {
     let largest = |service: &Service| {
         // As long as the id and the lease can be: neither may make a difference later.
         let service = with_lease(service, LONGEST_LEASE);
-        let size = |node: &Node| {
-            let one = Service { nodes: vec![node.clone()], ..service.clone() };
-            encode_announcement("create", &one, &"x".repeat(64)).len()
-        };
-        service.nodes.iter().map(size).max().unwrap_or(0)
+        // The rest is the same for all of them.
+        let node = service.nodes.iter().max_by_key(|node| encode(node).len());
+        let one = |node: &Node| Service { nodes: vec![node.clone()], ..service.clone() };
+        let size = |one| encode_announcement("create", &one, &"x".repeat(64)).len();
+        node.map(one).map_or(0, size)
     };
     let whole = largest(service);
     if whole <= max {
