@@ -4,6 +4,8 @@
 //! [`Json`] (serde), `Protobuf` (prost, feature `protobuf`) and [`Raw`] (bytes as they are);
 //! an application may add its own.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -16,6 +18,17 @@ pub const JSON: &str = "application/json";
 pub const PROTOBUF: &str = "application/protobuf";
 /// The content type of bytes without a meaning.
 pub const OCTET_STREAM: &str = "application/octet-stream";
+
+/// The text of a content type, without an allocation for the usual ones.
+pub(crate) fn known_content_type(text: &str) -> Cow<'static, str> {
+    match text {
+        "" => "".into(),
+        JSON => JSON.into(),
+        PROTOBUF => PROTOBUF.into(),
+        OCTET_STREAM => OCTET_STREAM.into(),
+        other => Cow::Owned(other.to_owned()),
+    }
+}
 
 /// A way to encode values, named by its content type.
 pub trait Codec: Copy + Send + Sync + 'static {

@@ -1,7 +1,9 @@
 //! The state machine of a peer, without a network.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use micro_core::wire::{CallId, Event, Limits, Outgoing, RequestId, Session, envelope};
+use micro_core::wire::{
+    CallId, Event, Limits, Outgoing, PROBE_ENDPOINT, RequestId, Session, envelope,
+};
 use micro_core::{Error, ErrorKind, Header, RequestState};
 
 const MAX: usize = 1 << 20;
@@ -282,6 +284,43 @@ fn a_caller_that_reads_no_replies_is_refused_and_then_not_heard() {
     let queued: usize = take_all(&mut server).iter().map(Vec::len).sum();
     assert!(queued < 30_000, "{queued} bytes were queued");
     assert!(server.counts().lost_requests > 900);
+}
+
+#[test]
+fn a_probe_is_a_request_for_what_nobody_has_and_its_answer_is_dropped() {
+    let (mut client, mut server) =
+        (Session::client(Limits::default()), Session::server(Limits::default()));
+    client.probe();
+    // Until it has left there is no use in another.
+    client.probe();
+    let packets = take_all(&mut client);
+    assert_eq!(packets.len(), 1);
+    let mut events = Vec::new();
+    server.on_packet(&packets[0], &mut events);
+    let Some(Event::Request { id, request }) = events.pop() else { panic!() };
+    assert_eq!(request.endpoint(), PROBE_ENDPOINT);
+    server.reply(id, Err(&Error::not_found("no such endpoint")));
+    let answer = take_all(&mut server).pop().unwrap();
+    for stray in [0, 1] {
+        client.on_packet(&answer, &mut events);
+        assert!(events.is_empty());
+        assert_eq!(client.counts().stray, stray, "only the second answer is one too many");
+    }
+    assert!(client.is_idle());
+    server.probe();
+    assert!(take_all(&mut server).is_empty(), "nobody can be called back");
+}
+
+#[test]
+fn a_probe_counts_as_a_packet_of_the_last_ones() {
+    let mut session = Session::client(Limits::default());
+    let (first, second) = (call(&mut session, b""), call(&mut session, b""));
+    take_all(&mut session);
+    session.probe();
+    take_all(&mut session);
+    let mut events = Vec::new();
+    session.undelivered(2, true, &mut events);
+    assert_eq!(failed(events), [(first, RequestState::Unknown), (second, RequestState::NotSent)]);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Calls in go-micro's words: which header entries say what.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::envelope::Writer;
+use crate::codec;
 use crate::header::keys::{
     ACCEPT, CONNECTION, CONTENT_TYPE, MICRO_ENDPOINT, MICRO_ERROR, MICRO_ID, MICRO_ID_OLD,
     MICRO_METHOD, MICRO_SERVICE, TIMEOUT, X_MICRO_ENDPOINT, X_MICRO_ERROR, X_MICRO_ID,
@@ -43,9 +45,16 @@ pub struct Request {
 #[non_exhaustive]
 pub struct Reply {
     /// Of the body; empty where there is none.
-    pub content_type: String,
+    pub content_type: Cow<'static, str>,
     /// The encoded body.
     pub body: Bytes,
+}
+
+impl Reply {
+    /// A reply with this body.
+    pub fn new(content_type: impl Into<Cow<'static, str>>, body: impl Into<Bytes>) -> Self {
+        Self { content_type: content_type.into(), body: body.into() }
+    }
 }
 
 impl Request {
@@ -138,8 +147,9 @@ pub fn is_reserved(key: &str) -> bool {
 
 /// A header without the entries that belong to the wire.
 pub fn metadata(header: &Header) -> Header {
-    let own = header.iter().filter(|(key, _)| !is_reserved(key));
-    own.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+    let mut own = header.clone();
+    own.retain(|key, _| !is_reserved(key));
+    own
 }
 
 /// The request with both spellings of its id, so that every generation answers it.
@@ -215,8 +225,8 @@ pub(super) fn read_reply(header: &Header, body: Bytes) -> Result<Reply> {
     match error(header) {
         Some(text) => Err(Error::from_wire(text).with_request(RequestState::Executed)),
         None => {
-            let content_type = header.get_ignore_case(CONTENT_TYPE).unwrap_or_default().to_owned();
-            Ok(Reply { content_type, body })
+            let content_type = header.get_ignore_case(CONTENT_TYPE).unwrap_or_default();
+            Ok(Reply::new(codec::known_content_type(content_type), body))
         }
     }
 }

@@ -35,7 +35,9 @@
 
 pub mod envelope;
 mod gomicro;
+mod ids;
 mod session;
 
 pub use self::gomicro::{Outgoing, Reply, Request, is_reserved, metadata};
-pub use self::session::{CallId, Counts, Event, Limits, RequestId, Session};
+pub use self::ids::{IdHasher, IdMap};
+pub use self::session::{CallId, Counts, Event, Limits, PROBE_ENDPOINT, RequestId, Session};

@@ -1,6 +1,6 @@
 //! What is going on with one peer: calls that wait, requests that are open, packets to go.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
@@ -8,8 +8,15 @@ use bytes::Bytes;
 
 use super::envelope;
 use super::gomicro::{self, Outgoing, Reply, Request};
+use super::ids::IdMap;
 use crate::header::keys::CONTENT_TYPE;
 use crate::{Error, ErrorKind, Header, RequestState, Result};
+
+/// The endpoint that a [probe](Session::probe) asks for: nobody has it.
+pub const PROBE_ENDPOINT: &str = "Micro.Probe";
+
+/// So many probes are remembered; the answer to an earlier one is stray.
+const MAX_PROBES: usize = 16;
 
 /// A state machine for one peer: packets in give [`Event`]s, packets out are pulled.
 ///
@@ -26,6 +33,8 @@ pub struct Session {
     taken: u64,
     queue: VecDeque<Queued>,
     queued_bytes: usize,
+    /// Ids of the last probes, whose answers are for nobody.
+    probes: VecDeque<u64>,
     counts: Counts,
 }
 
@@ -118,9 +127,9 @@ pub struct Counts {
 
 enum Role {
     /// Calls that wait for their answer.
-    Client(HashMap<u64, Waiting>),
+    Client(IdMap<u64, Waiting>),
     /// The headers of requests that wait for ours.
-    Server(HashMap<u64, Arc<Header>>),
+    Server(IdMap<u64, Arc<Header>>),
 }
 
 struct Waiting {
@@ -137,6 +146,7 @@ struct Queued {
 
 enum About {
     Call(u64),
+    Probe,
     /// The request's header, for an error in its place.
     Reply(Arc<Header>),
     /// The request's header and the error, for a shorter form of it.
@@ -148,12 +158,12 @@ enum About {
 impl Session {
     /// A session with a peer that we dialled.
     pub fn client(limits: Limits) -> Self {
-        Self::new(Role::Client(HashMap::new()), limits)
+        Self::new(Role::Client(IdMap::default()), limits)
     }
 
     /// A session with a peer that dialled us.
     pub fn server(limits: Limits) -> Self {
-        Self::new(Role::Server(HashMap::new()), limits)
+        Self::new(Role::Server(IdMap::default()), limits)
     }
 
     fn new(role: Role, limits: Limits) -> Self {
@@ -164,6 +174,7 @@ impl Session {
             taken: 0,
             queue: VecDeque::new(),
             queued_bytes: 0,
+            probes: VecDeque::new(),
             counts: Counts::default(),
         }
     }
@@ -193,6 +204,33 @@ impl Session {
         calls.insert(id, Waiting { packet: None, odd });
         self.push(gomicro::encode_request(id, call), About::Call(id));
         Ok(CallId(id))
+    }
+
+    /// Queues a request for an endpoint that nobody has: whoever is there answers that it has
+    /// none, and the answer is dropped. So a peer that is silent shows whether it lives, and one
+    /// that forgets silent callers does not forget this one. Does nothing on a session that was
+    /// accepted, and while the last probe has not been taken.
+    pub fn probe(&mut self) {
+        if matches!(self.role, Role::Server(_))
+            || self.queue.iter().any(|queued| matches!(queued.about, About::Probe))
+        {
+            return;
+        }
+        let id = self.next;
+        self.next += 1;
+        if self.probes.len() == MAX_PROBES {
+            self.probes.pop_front();
+        }
+        self.probes.push_back(id);
+        let probe = Outgoing {
+            service: "",
+            endpoint: PROBE_ENDPOINT,
+            content_type: crate::codec::JSON,
+            timeout: None,
+            metadata: &Header::new(),
+            body: b"",
+        };
+        self.push(gomicro::encode_request(id, &probe), About::Probe);
     }
 
     /// Forgets a call that nobody waits for any more. It is not sent if it has not been; says
@@ -261,6 +299,7 @@ impl Session {
                         events.push(Event::Reply { call: CallId(call), reply });
                     }
                 }
+                None if is_probe(&mut self.probes, &header) => {}
                 None => self.counts.stray += 1,
             },
             Role::Server(requests) => {
@@ -322,6 +361,8 @@ impl Session {
                     }
                     self.push_front(packet, About::ShortError);
                 }
+                // No packet at all goes through then.
+                About::Probe => {}
                 About::ShortError => self.counts.lost_replies += 1,
             }
         }
@@ -438,14 +479,20 @@ impl fmt::Debug for Session {
 }
 
 /// The call that an answer names.
-fn read_answer(calls: &HashMap<u64, Waiting>, header: &Header) -> Option<u64> {
+fn read_answer(calls: &IdMap<u64, Waiting>, header: &Header) -> Option<u64> {
     let call = gomicro::id(header)?.parse().ok()?;
     calls.contains_key(&call).then_some(call)
 }
 
+fn is_probe(probes: &mut VecDeque<u64>, header: &Header) -> bool {
+    let id: Option<u64> = gomicro::id(header).and_then(|id| id.parse().ok());
+    let at = probes.iter().position(|probe| Some(*probe) == id);
+    at.and_then(|at| probes.remove(at)).is_some()
+}
+
 /// go-micro answers a content type that it does not know with plain text and neither id nor
 /// error. Such a call has a socket of its own, so the answer is its.
-fn unsupported_media(calls: &HashMap<u64, Waiting>, header: &Header) -> bool {
+fn unsupported_media(calls: &IdMap<u64, Waiting>, header: &Header) -> bool {
     !calls.is_empty()
         && calls.values().all(|waiting| waiting.odd)
         && gomicro::id(header).is_none()
