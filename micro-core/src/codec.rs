@@ -20,7 +20,7 @@ pub const PROTOBUF: &str = "application/protobuf";
 pub const OCTET_STREAM: &str = "application/octet-stream";
 
 /// The text of a content type, without an allocation for the usual ones.
-pub(crate) fn known_content_type(text: &str) -> Cow<'static, str> {
+pub fn known_content_type(text: &str) -> Cow<'static, str> {
     match text {
         "" => "".into(),
         JSON => JSON.into(),

@@ -1,6 +1,7 @@
 //! The one error type of every interface, and its form on the wire.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -84,6 +85,7 @@ struct Inner {
     /// It came as plain text, not as JSON, and goes out again as it came.
     plain: bool,
     request: Option<RequestState>,
+    retry_after: Option<Duration>,
     source: Option<anyhow::Error>,
 }
 
@@ -98,6 +100,9 @@ struct WireIn {
     detail: Option<String>,
     #[serde(default, alias = "Status")]
     status: Option<String>,
+    /// Ours: go-micro neither writes nor reads it.
+    #[serde(default)]
+    retry_after_ms: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -106,6 +111,8 @@ struct WireOut<'a> {
     code: i32,
     detail: &'a str,
     status: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_ms: Option<u64>,
 }
 
 impl Error {
@@ -120,6 +127,7 @@ impl Error {
             status: status_text(code).to_owned(),
             plain: false,
             request: None,
+            retry_after: None,
             source: None,
         }))
     }
@@ -184,6 +192,15 @@ impl Error {
         self
     }
 
+    /// When asking again may be of use: what an [`Overloaded`](ErrorKind::Overloaded) error tells
+    /// a caller. It travels as a fifth field of the error's JSON, `retry_after_ms`, which go-micro
+    /// ignores.
+    #[must_use]
+    pub fn with_retry_after(mut self, after: Duration) -> Self {
+        self.0.retry_after = Some(after);
+        self
+    }
+
     /// The cause, kept for [`std::error::Error::source`].
     #[must_use]
     pub fn with_source(mut self, source: impl Into<anyhow::Error>) -> Self {
@@ -199,6 +216,11 @@ impl Error {
     /// What is known of the request, if this is the error of a call.
     pub fn request(&self) -> Option<RequestState> {
         self.0.request
+    }
+
+    /// How long to wait before asking again, if whoever refused said so.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.0.retry_after
     }
 
     /// Who reported it; empty where nobody said.
@@ -226,21 +248,22 @@ impl Error {
     pub fn from_wire(text: &str) -> Self {
         // serde would take an array for the struct too; go-micro would not.
         let json = text.trim_start().starts_with('{').then(|| serde_json::from_str::<WireIn>(text));
-        let (id, code, detail, status, plain) = match json {
+        let (id, code, detail, status, retry_after_ms, plain) = match json {
             // Somebody's own JSON, if none of the four is there.
-            Some(Ok(WireIn { id: None, code: None, detail: None, status: None }))
+            Some(Ok(WireIn { id: None, code: None, detail: None, status: None, .. }))
                 if text != "{}" =>
             {
-                (String::new(), 0, text.to_owned(), String::new(), true)
+                (String::new(), 0, text.to_owned(), String::new(), None, true)
             }
-            Some(Ok(WireIn { id, code, detail, status })) => (
+            Some(Ok(WireIn { id, code, detail, status, retry_after_ms })) => (
                 id.unwrap_or_default(),
                 code.unwrap_or_default(),
                 detail.unwrap_or_default(),
                 status.unwrap_or_default(),
+                retry_after_ms,
                 false,
             ),
-            _ => (String::new(), 0, text.to_owned(), String::new(), true),
+            _ => (String::new(), 0, text.to_owned(), String::new(), None, true),
         };
         Self(Box::new(Inner {
             kind: ErrorKind::from_wire(code, &detail),
@@ -250,6 +273,7 @@ impl Error {
             status,
             plain,
             request: None,
+            retry_after: retry_after_ms.map(Duration::from_millis),
             source: None,
         }))
     }
@@ -258,7 +282,7 @@ impl Error {
     /// came.
     pub fn to_wire(&self) -> String {
         let inner = &*self.0;
-        if inner.plain && inner.id.is_empty() {
+        if inner.plain && inner.id.is_empty() && inner.retry_after.is_none() {
             return inner.detail.clone();
         }
         let wire = WireOut {
@@ -266,6 +290,8 @@ impl Error {
             code: inner.code,
             detail: &inner.detail,
             status: &inner.status,
+            retry_after_ms: (inner.retry_after)
+                .map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),
         };
         // Four plain fields always encode; the message alone would still tell the truth.
         serde_json::to_string(&wire).unwrap_or_else(|_| inner.detail.clone())
@@ -447,6 +473,16 @@ mod tests {
     fn null_and_other_case_read_as_in_go() {
         let error = Error::from_wire(r#"{"Id":"a","code":404,"detail":null}"#);
         assert_eq!((error.id(), error.code(), error.detail()), ("a", 404, ""));
+    }
+
+    #[test]
+    fn when_to_come_back_travels_in_a_field_of_its_own() {
+        let error = Error::new(ErrorKind::Overloaded, "busy");
+        let error = error.with_retry_after(Duration::from_millis(250));
+        let text = error.to_wire();
+        assert!(text.starts_with(r#"{"id":"","code":429,"detail":"busy","#), "{text}");
+        assert_eq!(Error::from_wire(&text).retry_after(), Some(Duration::from_millis(250)));
+        assert_eq!(Error::from_wire(&text).to_wire(), text);
     }
 
     #[test]

@@ -5,6 +5,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use micro_core::Header;
+use micro_core::broker::Topic;
+use micro_core::transport::Peer;
+use micro_core::wire::Request;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -15,40 +18,32 @@ use crate::client::Client;
 pub struct Context(Arc<Inner>);
 
 struct Inner {
-    service: String,
-    endpoint: String,
-    peer: String,
+    service: Arc<str>,
     source: Source,
+    /// What the source says, once somebody wants it.
     metadata: OnceLock<Header>,
     deadline: Option<Instant>,
-    cancelled: CancellationToken,
+    /// Made once somebody waits for it.
+    cancelled: OnceLock<CancellationToken>,
     client: Client,
 }
 
-/// Where the metadata is, until somebody wants it.
+/// Where it comes from.
+#[derive(Clone)]
 pub(crate) enum Source {
-    Request(micro_core::wire::Request),
-    Event(Header),
+    Request(Request, Peer),
+    Event(Topic, Header),
 }
 
 impl Context {
     pub(crate) fn new(
-        names: (String, String, String),
+        service: Arc<str>,
         source: Source,
         deadline: Option<Instant>,
         client: Client,
     ) -> Self {
-        let (service, endpoint, peer) = names;
-        Self(Arc::new(Inner {
-            service,
-            endpoint,
-            peer,
-            source,
-            metadata: OnceLock::new(),
-            deadline,
-            cancelled: CancellationToken::new(),
-            client,
-        }))
+        let (metadata, cancelled) = (OnceLock::new(), OnceLock::new());
+        Self(Arc::new(Inner { service, source, metadata, deadline, cancelled, client }))
     }
 
     /// The service that was called, or that subscribes.
@@ -58,20 +53,42 @@ impl Context {
 
     /// The endpoint that was called, or the topic of the event.
     pub fn endpoint(&self) -> &str {
-        &self.0.endpoint
+        match &self.0.source {
+            Source::Request(request, _) => request.endpoint(),
+            Source::Event(topic, _) => topic.as_str(),
+        }
     }
 
     /// The address of the caller, as its transport names it; empty for an event.
     pub fn peer(&self) -> &str {
-        &self.0.peer
+        match &self.0.source {
+            Source::Request(_, peer) => peer.remote(),
+            Source::Event(..) => "",
+        }
     }
 
     /// What the caller or publisher sent beside the body. What belongs to the wire is not in it.
     pub fn metadata(&self) -> &Header {
         self.0.metadata.get_or_init(|| match &self.0.source {
-            Source::Request(request) => request.metadata(),
-            Source::Event(header) => micro_core::wire::metadata(header),
+            Source::Request(request, _) => request.metadata(),
+            Source::Event(_, header) => micro_core::wire::metadata(header),
         })
+    }
+
+    /// The same with one entry more (or another value for it) in its metadata: how middleware
+    /// hands something on to a handler, and to the calls that the handler makes.
+    #[must_use]
+    pub fn with_metadata(&self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        let mut metadata = self.metadata().clone();
+        metadata.insert(key.into(), value.into());
+        Self(Arc::new(Inner {
+            service: self.0.service.clone(),
+            source: self.0.source.clone(),
+            metadata: metadata.into(),
+            deadline: self.0.deadline,
+            cancelled: self.token().clone().into(),
+            client: self.0.client.clone(),
+        }))
     }
 
     /// When the caller stops waiting; `None` if it did not say.
@@ -87,7 +104,7 @@ impl Context {
     /// Returns when nobody waits for the answer any more. A handler's own future is dropped then;
     /// this is for what it has spawned. Cancel safe.
     pub async fn cancelled(&self) {
-        self.0.cancelled.cancelled().await;
+        self.token().cancelled().await;
     }
 
     /// A client whose calls carry this call's metadata and end with its deadline.
@@ -96,16 +113,16 @@ impl Context {
     }
 
     pub(crate) fn token(&self) -> &CancellationToken {
-        &self.0.cancelled
+        self.0.cancelled.get_or_init(CancellationToken::new)
     }
 }
 
 impl fmt::Debug for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Context")
-            .field("service", &self.0.service)
-            .field("endpoint", &self.0.endpoint)
-            .field("peer", &self.0.peer)
+            .field("service", &self.service())
+            .field("endpoint", &self.endpoint())
+            .field("peer", &self.peer())
             .finish_non_exhaustive()
     }
 }

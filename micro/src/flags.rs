@@ -183,10 +183,10 @@ pub struct Flags {
     )]
     pub(crate) client_retries: Option<Given<usize>>,
 
-    /// Which of several nodes is called: random (the default) or roundrobin; go-micro's
-    /// `registry` is random
+    /// Which of several nodes is called: leastloaded (of two chosen at random; the default),
+    /// random or roundrobin; go-micro's `registry` is random
     #[arg(long, env = "MICRO_SELECTOR", value_name = "NAME",
-          value_parser = one_of(&["", "random", "roundrobin", "registry"]))]
+          value_parser = one_of(&["", "leastloaded", "random", "roundrobin", "registry"]))]
     pub(crate) selector: Option<String>,
 
     /// Accepted for go-micro's sake, without effect, as there
@@ -247,7 +247,12 @@ impl Flags {
         if let Some(Given(Some(retries))) = self.client_retries {
             options.retries = retries;
         }
+        let metadata = self.server_metadata.iter().filter_map(|given| given.0.as_ref());
+        if let Some((_, zone)) = metadata.rev().find(|(key, _)| key == "zone") {
+            options.zone = Some(zone.clone());
+        }
         match self.selector.as_deref() {
+            Some("leastloaded") => options.strategy = Strategy::LeastLoaded,
             Some("roundrobin") => options.strategy = Strategy::RoundRobin,
             Some("random" | "registry") => options.strategy = Strategy::Random,
             _ => {}

@@ -7,6 +7,7 @@ mod context;
 #[cfg(feature = "flags")]
 mod flags;
 mod hub;
+pub mod middleware;
 mod plugins;
 pub mod server;
 mod service;

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use micro_core::{Broker, Registry, Result, Transport};
 
-use super::{Client, ClientOptions};
+use super::{Client, ClientLayers, ClientOptions, OutgoingCall, OutgoingEvent};
 use crate::backends::Selection;
+use crate::middleware::{Middleware, Reply};
 use crate::plugins::Plugins;
 
 /// What a client without a service is made of; see [`Client::builder`]. What is said later counts.
@@ -15,6 +16,7 @@ use crate::plugins::Plugins;
 pub struct ClientBuilder {
     selection: Selection,
     options: ClientOptions,
+    layers: ClientLayers,
 }
 
 impl ClientBuilder {
@@ -54,6 +56,18 @@ impl ClientBuilder {
         self
     }
 
+    /// Puts a layer around each call; see [`middleware`](crate::middleware).
+    pub fn call_layer(mut self, layer: impl Middleware<OutgoingCall, Reply>) -> Self {
+        self.layers.calls.push(layer);
+        self
+    }
+
+    /// Puts a layer around each event that is published.
+    pub fn publish_layer(mut self, layer: impl Middleware<OutgoingEvent, ()>) -> Self {
+        self.layers.events.push(layer);
+        self
+    }
+
     /// Takes over what the flags and the environment say; where they say nothing, what was said
     /// before holds.
     #[cfg(feature = "flags")]
@@ -69,12 +83,7 @@ impl ClientBuilder {
     /// `NotFound` for a backend that is not compiled in; what a backend says of its addresses.
     pub fn build(self) -> Result<Client> {
         let backends = self.selection.build()?;
-        Ok(Client::with_options(
-            backends.registry,
-            backends.transport,
-            backends.broker,
-            self.options,
-        ))
+        Ok(Client::layered(backends, self.options, &self.layers))
     }
 }
 

@@ -1,17 +1,18 @@
 //! What is known of the services that are called: fed by watches, read without a lock.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use micro_core::registry::{Change, Node, Service, ServiceName, WatchOptions, Watcher};
+use micro_core::registry::{Change, Service, ServiceName, WatchOptions, Watcher};
 use micro_core::{Error, ErrorKind, LogThrottle, Registry, Result};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::nodes::{Nodes, Own};
 use crate::hub::lock;
 
 /// How many services are watched at once; of more, the one that was not called for longest goes.
@@ -21,54 +22,48 @@ const ABSENT: Duration = Duration::from_secs(1);
 
 pub(super) struct Cache {
     registry: Arc<dyn Registry>,
+    own: Own,
     entries: ArcSwap<HashMap<String, Arc<Entry>>>,
     /// Held by whoever changes the table.
     change: Mutex<()>,
     clock: AtomicU64,
 }
 
-/// The nodes of a service, as they are now.
-pub(super) struct Known {
-    services: Vec<Arc<Service>>,
-    /// How often one was chosen in turn, also before the last change.
-    turns: Arc<AtomicUsize>,
-}
-
 struct Entry {
-    known: Arc<ArcSwapOption<Known>>,
+    known: Arc<Table>,
     /// Turns true when the present state has been told.
     synced: watch::Receiver<bool>,
     /// Whoever asks, asks for all who wait.
     asking: tokio::sync::Mutex<Option<(Instant, Error)>>,
-    turns: Arc<AtomicUsize>,
     used: AtomicU64,
     _watch: AbortOnDropHandle<()>,
 }
 
-impl Known {
-    pub(super) fn nodes(&self) -> impl Iterator<Item = &Node> {
-        self.services.iter().flat_map(|service| &service.nodes)
+/// The nodes of one service, replaced as a whole when the registry tells of a change.
+struct Table {
+    name: ServiceName,
+    own: Own,
+    nodes: ArcSwapOption<Nodes>,
+}
+
+impl Table {
+    fn set(&self, services: &[Arc<Service>]) {
+        let before = self.nodes.load();
+        self.nodes.store(self.of(services, before.as_deref()));
     }
 
-    pub(super) fn services(&self) -> &[Arc<Service>] {
-        &self.services
-    }
-
-    pub(super) fn next_turn(&self) -> usize {
-        self.turns.fetch_add(1, Ordering::Relaxed)
-    }
-
-    fn of(services: Vec<Arc<Service>>, turns: &Arc<AtomicUsize>) -> Option<Arc<Self>> {
-        let known = Self { services, turns: turns.clone() };
-        let any = known.nodes().next().is_some();
-        any.then(|| Arc::new(known))
+    /// `None` if there is no node at all.
+    fn of(&self, services: &[Arc<Service>], before: Option<&Nodes>) -> Option<Arc<Nodes>> {
+        let any = services.iter().any(|service| !service.nodes.is_empty());
+        any.then(|| Arc::new(Nodes::new(self.name.as_str(), services, &self.own, before)))
     }
 }
 
 impl Cache {
-    pub(super) fn new(registry: Arc<dyn Registry>) -> Self {
+    pub(super) fn new(registry: Arc<dyn Registry>, own: Own) -> Self {
         Self {
             registry,
+            own,
             entries: ArcSwap::default(),
             change: Mutex::new(()),
             clock: AtomicU64::new(0),
@@ -76,25 +71,29 @@ impl Cache {
     }
 
     /// What is known already; no wait, no lock.
-    pub(super) fn known(&self, service: &str) -> Option<Arc<Known>> {
+    pub(super) fn known(&self, service: &str) -> Option<Arc<Nodes>> {
         let entries = self.entries.load();
         let entry = entries.get(service)?;
-        entry.used.store(self.clock.load(Ordering::Relaxed), Ordering::Relaxed);
-        entry.known.load_full()
+        let now = self.clock.load(Ordering::Relaxed);
+        // Usually it is so already, and the line stays in every processor's cache.
+        if entry.used.load(Ordering::Relaxed) != now {
+            entry.used.store(now, Ordering::Relaxed);
+        }
+        entry.known.nodes.load_full()
     }
 
     /// Begins to watch a service if it is not watched yet, and waits for what there is.
-    pub(super) async fn find(&self, name: &ServiceName) -> Result<Arc<Known>> {
+    pub(super) async fn find(&self, name: &ServiceName) -> Result<Arc<Nodes>> {
         let entry = self.entry(name);
         let mut synced = entry.synced.clone();
         // An error means that the watch is over; the registry is asked below.
         let _ = synced.wait_for(|synced| *synced).await;
-        if let Some(known) = entry.known.load_full() {
+        if let Some(known) = entry.known.nodes.load_full() {
             return Ok(known);
         }
         // The watch knows of nobody. Ask, also for the registry's own words.
         let mut asking = entry.asking.lock().await;
-        if let Some(known) = entry.known.load_full() {
+        if let Some(known) = entry.known.nodes.load_full() {
             return Ok(known);
         }
         if let Some((when, error)) = &*asking
@@ -104,8 +103,8 @@ impl Cache {
         }
         match self.registry.get(name).await {
             Ok(services) => {
-                let services = services.into_iter().map(Arc::new).collect();
-                let found = Known::of(services, &entry.turns);
+                let services: Vec<_> = services.into_iter().map(Arc::new).collect();
+                let found = entry.known.of(&services, None);
                 found.ok_or_else(|| Error::not_found(format!("service {name} has no node")))
             }
             Err(error) => {
@@ -125,7 +124,7 @@ impl Cache {
             return entry.clone();
         }
         let now = self.clock.fetch_add(1, Ordering::Relaxed) + 1;
-        let entry = Arc::new(Entry::new(self.registry.clone(), name.clone(), now));
+        let entry = Arc::new(Entry::new(self, name.clone(), now));
         let mut next = HashMap::clone(&entries);
         if next.len() >= MAX_SERVICES {
             let oldest = next.iter().min_by_key(|(_, entry)| entry.used.load(Ordering::Relaxed));
@@ -139,17 +138,15 @@ impl Cache {
 }
 
 impl Entry {
-    fn new(registry: Arc<dyn Registry>, name: ServiceName, now: u64) -> Self {
-        let known = Arc::new(ArcSwapOption::empty());
-        let turns = Arc::<AtomicUsize>::default();
+    fn new(cache: &Cache, name: ServiceName, now: u64) -> Self {
+        let own = cache.own.clone();
+        let known = Arc::new(Table { name, own, nodes: ArcSwapOption::empty() });
         let (tell, synced) = watch::channel(false);
-        let follower =
-            Follower { registry, name, known: known.clone(), turns: turns.clone(), tell };
+        let follower = Follower { registry: cache.registry.clone(), known: known.clone(), tell };
         Self {
             known,
             synced,
             asking: tokio::sync::Mutex::default(),
-            turns,
             used: AtomicU64::new(now),
             _watch: AbortOnDropHandle::new(tokio::spawn(follower.follow())),
         }
@@ -159,9 +156,7 @@ impl Entry {
 /// Keeps what is known in step with the registry.
 struct Follower {
     registry: Arc<dyn Registry>,
-    name: ServiceName,
-    known: Arc<ArcSwapOption<Known>>,
-    turns: Arc<AtomicUsize>,
+    known: Arc<Table>,
     tell: watch::Sender<bool>,
 }
 
@@ -169,20 +164,24 @@ impl Follower {
     async fn follow(self) {
         let failures = LogThrottle::default();
         loop {
-            let options = WatchOptions::default().with_name(self.name.clone());
+            let options = WatchOptions::default().with_name(self.known.name.clone());
             match self.registry.watch(options).await {
                 Ok(changes) => {
                     self.read(changes).await;
-                    tracing::debug!(service = %self.name, "the registry ended the watch");
+                    tracing::debug!(service = %self.known.name, "the registry ended the watch");
                 }
                 Err(error) => {
                     if failures.count().is_some() {
-                        tracing::warn!(service = %self.name, %error, "asking, not watching");
+                        tracing::warn!(service = %self.known.name, %error, "asking, not watching");
                     }
-                    match self.registry.get(&self.name).await {
-                        Ok(services) => self.set(services.into_iter().map(Arc::new).collect()),
-                        Err(error) if error.kind() == ErrorKind::NotFound => self.set(Vec::new()),
-                        Err(error) => tracing::debug!(service = %self.name, %error, "no answer"),
+                    match self.registry.get(&self.known.name).await {
+                        Ok(services) => {
+                            self.set(&services.into_iter().map(Arc::new).collect::<Vec<_>>());
+                        }
+                        Err(error) if error.kind() == ErrorKind::NotFound => self.set(&[]),
+                        Err(error) => {
+                            tracing::debug!(service = %self.known.name, %error, "no answer")
+                        }
                     }
                     self.tell.send_replace(true);
                 }
@@ -207,13 +206,13 @@ impl Follower {
             }
             // Until then an earlier watch knows better.
             if current {
-                self.set(versions.values().cloned().collect());
+                self.set(&versions.values().cloned().collect::<Vec<_>>());
             }
         }
     }
 
-    fn set(&self, services: Vec<Arc<Service>>) {
-        self.known.store(Known::of(services, &self.turns));
+    fn set(&self, services: &[Arc<Service>]) {
+        self.known.set(services);
         self.tell.send_replace(true);
     }
 }

@@ -7,12 +7,11 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 use std::time::Duration;
 
-use bytes::Bytes;
 use micro_core::codec::Decode;
-use micro_core::{RequestState, Result};
+use micro_core::{Error, RequestState, Result};
 use tracing::Instrument;
 
-use super::{CallOptions, Client};
+use super::{Filter, OutgoingCall};
 
 /// A call that is sent when it is awaited.
 ///
@@ -26,11 +25,9 @@ use super::{CallOptions, Client};
 /// Dropping the future gives the call up: a request that was not sent will not be.
 #[must_use = "a call is sent when it is awaited"]
 pub struct Call<C, R> {
-    pub(super) client: Client,
-    pub(super) service: String,
-    pub(super) endpoint: String,
-    pub(super) body: Result<Bytes>,
-    pub(super) options: CallOptions,
+    pub(super) call: OutgoingCall,
+    /// The request has no encoding.
+    pub(super) flaw: Option<Error>,
     pub(super) types: PhantomData<fn() -> (C, R)>,
 }
 
@@ -39,45 +36,51 @@ impl<C, R> Call<C, R> {
     /// [`request_timeout`](super::ClientOptions::request_timeout). Inside of a handler the
     /// deadline of the call that it serves holds too.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.options.timeout = Some(timeout);
+        self.call.options.timeout = Some(timeout);
         self
     }
 
     /// How long one attempt may take; see
     /// [`attempt_timeout`](super::ClientOptions::attempt_timeout).
     pub fn attempt_timeout(mut self, timeout: Duration) -> Self {
-        self.options.attempt_timeout = Some(timeout);
+        self.call.options.attempt_timeout = Some(timeout);
         self
     }
 
     /// How often it is tried again, where that is safe.
     pub fn retries(mut self, retries: usize) -> Self {
-        self.options.retries = Some(retries);
+        self.call.options.retries = Some(retries);
         self
     }
 
     /// Running it twice does no harm: so it is tried again also when it is not known whether a
     /// node that went silent ran it.
     pub fn idempotent(mut self) -> Self {
-        self.options.idempotent = true;
+        self.call.options.idempotent = true;
         self
     }
 
     /// Sent beside the body. A key that belongs to the wire is an error of the call.
     pub fn metadata(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
-        self.options.metadata.insert(key.into(), value.into());
+        self.call.options.metadata.insert(key.into(), value.into());
         self
     }
 
     /// Calls this address, and asks no registry.
     pub fn address(mut self, address: impl Into<String>) -> Self {
-        self.options.address = Some(address.into());
+        self.call.options.address = Some(address.into());
+        self
+    }
+
+    /// Calls only nodes that pass this filter, and the client's own.
+    pub fn filter(mut self, filter: Filter) -> Self {
+        self.call.add_filter(filter);
         self
     }
 
     /// The content type of the body, where the codec does not say the right one.
     pub fn content_type(mut self, content_type: impl Into<Cow<'static, str>>) -> Self {
-        self.options.content_type = content_type.into();
+        self.call.options.content_type = content_type.into();
         self
     }
 }
@@ -91,26 +94,35 @@ where
     type IntoFuture = Pin<Box<dyn Future<Output = Result<R>> + Send>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        let Self { client, service, endpoint, body, options, .. } = self;
-        let span = tracing::debug_span!("call", service, endpoint);
+        let Self { call, flaw, .. } = self;
+        let span = tracing::debug_span!("call", service = call.service, endpoint = call.endpoint);
         let calling = async move {
-            let body = body.map_err(|error| error.with_request(RequestState::NotSent))?;
-            let reply = client.run(&service, &endpoint, &body, &options).await?;
+            if let Some(flaw) = flaw {
+                return Err(flaw.with_request(RequestState::NotSent));
+            }
+            let reply = match call.client.call_stack() {
+                Some(layers) => layers.run(call).await?,
+                None => call.run().await?,
+            };
             C::decode(reply.body).map_err(|error| {
-                micro_core::Error::internal(format!("the reply cannot be read: {error}"))
+                Error::internal(format!("the reply cannot be read: {error}"))
                     .with_request(RequestState::Executed)
             })
         };
-        Box::pin(calling.instrument(span))
+        // Without a span there is nothing to enter and leave at each poll.
+        match span.is_disabled() {
+            true => Box::pin(calling),
+            false => Box::pin(calling.instrument(span)),
+        }
     }
 }
 
 impl<C, R> fmt::Debug for Call<C, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Call")
-            .field("service", &self.service)
-            .field("endpoint", &self.endpoint)
-            .field("options", &self.options)
+            .field("service", &self.call.service)
+            .field("endpoint", &self.call.endpoint)
+            .field("options", &self.call.options)
             .finish_non_exhaustive()
     }
 }

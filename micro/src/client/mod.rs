@@ -3,11 +3,15 @@
 mod builder;
 mod cache;
 mod call;
+mod filter;
+mod nodes;
 mod options;
+mod outgoing;
 mod pool;
 mod publish;
 mod run;
 mod select;
+mod target;
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -23,13 +27,17 @@ use tokio::time::Instant;
 pub use self::builder::ClientBuilder;
 use self::cache::Cache;
 pub use self::call::Call;
+pub use self::filter::Filter;
+use self::nodes::Own;
 use self::options::CallOptions;
 pub use self::options::ClientOptions;
+pub use self::outgoing::{OutgoingCall, OutgoingEvent};
 use self::pool::Pool;
 pub use self::publish::Publish;
-use self::select::Selector;
 pub use self::select::Strategy;
-use crate::clock::after;
+use crate::backends::Backends;
+use crate::clock::NEVER;
+use crate::middleware::{Layers, Reply, Stack};
 
 /// Calls services and publishes events. Cheap to clone; clones share everything.
 ///
@@ -56,9 +64,18 @@ struct Inner {
     broker: Arc<dyn Broker>,
     registry: Arc<dyn Registry>,
     options: ClientOptions,
+    own: Own,
     cache: Cache,
-    selector: Selector,
     pool: Pool,
+    call_stack: Option<Stack<OutgoingCall, Reply>>,
+    publish_stack: Option<Stack<OutgoingEvent, ()>>,
+}
+
+/// What is around the calls and events of a client.
+#[derive(Clone, Default)]
+pub(crate) struct ClientLayers {
+    pub(crate) calls: Layers<OutgoingCall, Reply>,
+    pub(crate) events: Layers<OutgoingEvent, ()>,
 }
 
 /// What the calls of a handler take over from the call that it serves.
@@ -89,9 +106,23 @@ impl Client {
         broker: Arc<dyn Broker>,
         options: ClientOptions,
     ) -> Self {
+        let backends = Backends { registry, transport, broker };
+        Self::layered(backends, options, &ClientLayers::default())
+    }
+
+    pub(crate) fn layered(
+        backends: Backends,
+        options: ClientOptions,
+        layers: &ClientLayers,
+    ) -> Self {
+        let Backends { registry, transport, broker } = backends;
+        let zone = options.zone.clone().filter(|zone| !zone.is_empty());
+        let own = Own { transport: transport.name(), zone };
         let inner = Inner {
-            cache: Cache::new(registry.clone()),
-            selector: Selector::new(options.strategy),
+            cache: Cache::new(registry.clone(), own.clone()),
+            own,
+            call_stack: layers.calls.around(|call| Box::pin(async move { call.run().await })),
+            publish_stack: layers.events.around(|event| Box::pin(event.run())),
             pool: Pool::new(transport.clone()),
             transport,
             broker,
@@ -144,14 +175,18 @@ impl Client {
         C: Encode<Q>,
         Q: ?Sized,
     {
-        Call {
+        let (body, flaw) = match C::encode(request) {
+            Ok(body) => (body, None),
+            Err(flaw) => (Bytes::new(), Some(flaw)),
+        };
+        let call = OutgoingCall {
             client: self.clone(),
             service: service.to_owned(),
             endpoint: endpoint.to_owned(),
-            body: C::encode(request),
+            body,
             options: CallOptions::new(C::CONTENT_TYPE),
-            types: PhantomData,
-        }
+        };
+        Call { call, flaw, types: PhantomData }
     }
 
     /// Publishes an event with a body in JSON; `await` the [`Publish`].
@@ -194,6 +229,14 @@ impl Client {
         Self { inner: self.inner.clone(), inherited }
     }
 
+    fn call_stack(&self) -> Option<Stack<OutgoingCall, Reply>> {
+        self.inner.call_stack.clone()
+    }
+
+    fn publish_stack(&self) -> Option<Stack<OutgoingEvent, ()>> {
+        self.inner.publish_stack.clone()
+    }
+
     /// Waits, bounded, until what was sent has left.
     pub(crate) async fn flush(&self) -> Result<()> {
         let (events, calls) = tokio::join!(self.inner.broker.flush(), self.inner.pool.flush());
@@ -201,8 +244,8 @@ impl Client {
     }
 
     /// When a call with this timeout ends, also because of the call that it is made in.
-    fn limit(&self, timeout: Option<Duration>) -> Instant {
-        let own = after(timeout.unwrap_or(self.inner.options.request_timeout));
+    fn limit(&self, now: Instant, timeout: Option<Duration>) -> Instant {
+        let own = now + timeout.unwrap_or(self.inner.options.request_timeout).min(NEVER);
         match self.inherited.as_ref().and_then(|inherited| inherited.deadline) {
             Some(deadline) => deadline.min(own),
             None => own,

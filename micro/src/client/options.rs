@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use micro_core::Header;
 
+use super::filter::Filter;
 use super::select::Strategy;
 
 /// How a client calls.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ClientOptions {
     /// How long a call may take; 30 s, as in go-micro.
@@ -23,6 +24,11 @@ pub struct ClientOptions {
     pub connect_wait: Duration,
     /// Which of several nodes is called.
     pub strategy: Strategy,
+    /// Only nodes that pass are called; all of them by default.
+    pub filter: Option<Filter>,
+    /// Nodes whose metadata has this `zone` are called first; the client of a service has the
+    /// service's own `zone` metadata.
+    pub zone: Option<String>,
 }
 
 impl Default for ClientOptions {
@@ -33,6 +39,8 @@ impl Default for ClientOptions {
             retries: 5,
             connect_wait: Duration::from_secs(5),
             strategy: Strategy::default(),
+            filter: None,
+            zone: None,
         }
     }
 }
@@ -72,6 +80,20 @@ impl ClientOptions {
         self.strategy = strategy;
         self
     }
+
+    /// Sets [`filter`](Self::filter).
+    #[must_use]
+    pub fn with_filter(mut self, filter: Filter) -> Self {
+        self.filter = Some(filter);
+        self
+    }
+
+    /// Sets [`zone`](Self::zone).
+    #[must_use]
+    pub fn with_zone(mut self, zone: impl Into<String>) -> Self {
+        self.zone = Some(zone.into());
+        self
+    }
 }
 
 /// What one call says for itself.
@@ -82,6 +104,7 @@ pub(super) struct CallOptions {
     pub(super) retries: Option<usize>,
     pub(super) idempotent: bool,
     pub(super) address: Option<String>,
+    pub(super) filter: Option<Filter>,
     pub(super) content_type: Cow<'static, str>,
     pub(super) metadata: Header,
 }
@@ -94,6 +117,7 @@ impl CallOptions {
             retries: None,
             idempotent: false,
             address: None,
+            filter: None,
             content_type: content_type.into(),
             metadata: Header::new(),
         }

@@ -2,20 +2,17 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, Weak};
 
 use arc_swap::ArcSwapOption;
 use micro_core::codec;
 use micro_core::transport::{Arrival, Bind, Incoming, PeerId};
-use micro_core::wire::{Limits, Session};
-use micro_core::{Result, Transport};
+use micro_core::wire::{IdMap, Limits, Session};
+use micro_core::{Error, Result, Transport};
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::hub::{Conn, Hub, lock};
-
-/// go-micro forgets a socket that was silent for 60 s; one silent for so long is dialled anew.
-const IDLE: Duration = Duration::from_secs(50);
+use crate::hub::{Conn, Hub, Ticks, lock};
 
 /// The sessions with the nodes that this process calls. The port opens with the first call, and
 /// again should it ever be over.
@@ -40,15 +37,22 @@ struct Shared {
 #[derive(Default)]
 struct Conns {
     by_address: HashMap<String, Arc<Conn>>,
-    by_peer: HashMap<PeerId, Arc<Conn>>,
+    by_peer: IdMap<PeerId, Arc<Conn>>,
 }
 
-/// A session with a node, for one call.
+/// A session with a node.
 pub(super) struct Lease {
     pub(super) hub: Arc<Hub>,
     pub(super) conn: Arc<Conn>,
     /// Nobody else uses it: it ends with the call.
     alone: Option<Arc<Shared>>,
+}
+
+impl Lease {
+    /// Whether other calls may use it too.
+    pub(super) fn is_shared(&self) -> bool {
+        self.alone.is_none()
+    }
 }
 
 impl Drop for Lease {
@@ -67,18 +71,18 @@ impl Pool {
 
     /// The session with a node. A content type that go-micro has no codec for gets one of its
     /// own, since the answer names no call.
-    pub(super) async fn conn(&self, address: &str, content_type: &str) -> Result<Lease> {
+    pub(super) async fn lease(&self, address: &str, content_type: &str) -> Result<Lease> {
         let open = self.open().await?;
         let hub = open.hub.clone();
-        let shares = matches!(content_type, codec::JSON | codec::PROTOBUF | codec::OCTET_STREAM);
+        let shares = shares(content_type);
+        let now = Instant::now();
         let mut conns = lock(&open.shared.conns);
         if shares && let Some(conn) = conns.by_address.get(address).cloned() {
-            if conn.is_usable() {
-                conn.touch();
+            if conn.can_be_called(now) {
                 return Ok(Lease { hub, conn, alone: None });
             }
             // Late answers to earlier calls may still come there.
-            if !conn.is_busy() {
+            if !conn.is_of_use(now) {
                 conns.by_peer.remove(&conn.peer.id());
             }
         }
@@ -88,7 +92,7 @@ impl Pool {
         let conn = Conn::new(peer, session, hub.dropped.clone());
         conns.by_peer.insert(id, conn.clone());
         if shares {
-            conns.sweep();
+            conns.sweep(now);
             conns.by_address.insert(address.to_owned(), conn.clone());
         }
         let alone = (!shares).then(|| open.shared.clone());
@@ -117,65 +121,104 @@ impl Pool {
         }
         let (port, incoming) = self.transport.open(Bind::ClientOnly).await?;
         let shared = Arc::<Shared>::default();
-        let pump = tokio::spawn(pump(incoming, shared.clone()));
         let hub = Arc::new(Hub::new(port));
+        let ticks = hub.ticks.clone();
+        let pump = Pump { shared: shared.clone(), ticks, hub: Arc::downgrade(&hub) };
+        let pump = tokio::spawn(pump.run(incoming));
         let open = Arc::new(Open { hub, shared, _pump: AbortOnDropHandle::new(pump) });
         self.open.store(Some(open.clone()));
         Ok(open)
     }
 }
 
+/// Whether a call of this content type may share its session: its answer names it.
+pub(super) fn shares(content_type: &str) -> bool {
+    matches!(content_type, codec::JSON | codec::PROTOBUF | codec::OCTET_STREAM)
+}
+
 impl Conns {
     /// Drops sessions on which nothing has happened for long. A node that is called for the first
     /// time is rare, so each may look at all of them.
-    fn sweep(&mut self) {
-        let keep = |conn: &mut Arc<Conn>| conn.is_busy() || conn.is_usable();
-        self.by_address.retain(|_, conn| keep(conn));
-        self.by_peer.retain(|_, conn| keep(conn));
+    fn sweep(&mut self, now: Instant) {
+        self.by_address.retain(|_, conn| conn.is_of_use(now));
+        self.by_peer.retain(|_, conn| conn.is_of_use(now));
     }
 }
 
-impl Conn {
-    fn is_usable(&self) -> bool {
-        let state = self.state();
-        !self.is_closed() && (!state.session.is_idle() || state.last_used.elapsed() < IDLE)
-    }
-
-    fn is_busy(&self) -> bool {
-        !self.state().session.is_idle()
-    }
+/// Brings what arrives to the calls that wait for it, and ends those whose time is over.
+struct Pump {
+    shared: Arc<Shared>,
+    ticks: Arc<Ticks>,
+    /// Whoever uses the port holds it; this task ends with it.
+    hub: Weak<Hub>,
 }
 
-/// Brings what arrives to the calls that wait for it.
-async fn pump(mut incoming: Box<dyn Incoming>, shared: Arc<Shared>) {
-    let mut arrivals = Vec::new();
-    let mut requests = Vec::new();
-    loop {
-        if let Err(error) = micro_core::transport::recv(&mut *incoming, &mut arrivals).await {
-            tracing::warn!(%error, "the client's port is over; the next call opens another");
-            shared.over.store(true, Ordering::Release);
-            let conns = std::mem::take(&mut *lock(&shared.conns));
-            for conn in conns.by_peer.into_values() {
-                conn.undelivered(0, true);
+impl Pump {
+    async fn run(self, mut incoming: Box<dyn Incoming>) {
+        let mut arrivals = Vec::new();
+        loop {
+            let received = tokio::select! {
+                // First, or under a flood nobody's time would ever be over.
+                biased;
+                () = self.ticks.next() => {
+                    self.on_time();
+                    continue;
+                }
+                received = micro_core::transport::recv(&mut *incoming, &mut arrivals) => received,
+            };
+            match received {
+                Ok(()) => self.deal_with(&mut arrivals),
+                Err(error) => return self.over(&error),
             }
-            return;
         }
+    }
+
+    fn deal_with(&self, arrivals: &mut Vec<Arrival>) {
+        let now = Instant::now();
+        let mut requests = Vec::new();
+        // Usually many come from one peer.
+        let mut last: Option<Arc<Conn>> = None;
         for arrival in arrivals.drain(..) {
             let id = arrival.peer().id();
-            let Some(conn) = lock(&shared.conns).by_peer.get(&id).cloned() else { continue };
+            let conn = match last.take() {
+                Some(last) if last.peer.id() == id => last,
+                _ => match lock(&self.shared.conns).by_peer.get(&id) {
+                    Some(conn) => conn.clone(),
+                    None => continue,
+                },
+            };
             match arrival {
                 Arrival::Packet { packet, .. } => {
-                    conn.on_packet(&packet, &mut requests);
+                    conn.on_packet(&packet, now, &mut requests);
                     // Nobody calls a client.
                     requests.clear();
                 }
                 Arrival::Undelivered { packets, .. } => conn.undelivered(packets, false),
                 Arrival::Closed { packets, .. } => {
                     conn.undelivered(packets, true);
-                    lock(&shared.conns).by_peer.remove(&id);
+                    lock(&self.shared.conns).by_peer.remove(&id);
                 }
                 _ => {}
             }
+            last = Some(conn);
+        }
+    }
+
+    fn on_time(&self) {
+        self.ticks.begin();
+        let Some(hub) = self.hub.upgrade() else { return };
+        let now = Instant::now();
+        let conns: Vec<Arc<Conn>> = lock(&self.shared.conns).by_peer.values().cloned().collect();
+        let probing = conns.into_iter().filter(|conn| conn.on_time(&hub, now));
+        hub.send_all(probing.collect::<Vec<_>>());
+    }
+
+    fn over(&self, error: &Error) {
+        tracing::warn!(%error, "the client's port is over; the next call opens another");
+        self.shared.over.store(true, Ordering::Release);
+        let conns = std::mem::take(&mut *lock(&self.shared.conns));
+        for conn in conns.by_peer.into_values() {
+            conn.undelivered(0, true);
         }
     }
 }

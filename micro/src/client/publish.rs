@@ -8,9 +8,11 @@ use std::pin::Pin;
 use bytes::Bytes;
 use micro_core::broker::{Message, Topic};
 use micro_core::header::keys::CONTENT_TYPE;
+use micro_core::wire::is_reserved;
 use micro_core::{Error, Header, RequestState, Result};
+use tokio::time::Instant;
 
-use super::Client;
+use super::{Client, OutgoingEvent};
 
 /// An event that is published when it is awaited.
 ///
@@ -29,13 +31,12 @@ impl Publish {
     /// Sent beside the body. A key that belongs to the wire is an error.
     pub fn metadata(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         let key = key.into();
-        if let Ok(metadata) = &mut self.metadata {
-            if micro_core::wire::is_reserved(&key) {
-                let detail = format!("metadata key {key} belongs to the wire");
-                self.metadata = Err(Error::invalid_input(detail));
-            } else {
+        match &mut self.metadata {
+            Ok(_) if is_reserved(&key) => self.metadata = Err(belongs_to_the_wire(&key)),
+            Ok(metadata) => {
                 metadata.insert(key, value.into());
             }
+            Err(_) => {}
         }
         self
     }
@@ -52,19 +53,39 @@ impl IntoFuture for Publish {
     type IntoFuture = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
 
     fn into_future(self) -> Self::IntoFuture {
+        let Self { client, topic, body, content_type, metadata } = self;
         Box::pin(async move {
-            let (topic, mut header) = (self.topic?, self.metadata?);
-            header.insert(CONTENT_TYPE, self.content_type);
-            let message = Message::new(header, self.body?);
-            let (limit, broker) = (self.client.limit(None), self.client.broker());
-            match tokio::time::timeout_at(limit, broker.publish(&topic, message)).await {
-                Ok(published) => published,
-                Err(_) => Err((broker.health().err())
-                    .unwrap_or_else(|| Error::timeout(format!("could not publish to {topic}")))
-                    .with_request(RequestState::Unknown)),
+            let (topic, body, metadata) = (topic?, body?, metadata?);
+            let event = OutgoingEvent { client, topic, body, content_type, metadata };
+            match event.client.publish_stack() {
+                Some(layers) => layers.run(event).await,
+                None => event.run().await,
             }
         })
     }
+}
+
+impl OutgoingEvent {
+    /// Publishes it, with no layer around.
+    pub(super) async fn run(self) -> Result<()> {
+        let Self { client, topic, body, content_type, metadata: mut header } = self;
+        if let Some((key, _)) = header.iter().find(|(key, _)| is_reserved(key)) {
+            return Err(belongs_to_the_wire(key));
+        }
+        header.insert(CONTENT_TYPE, content_type);
+        let message = Message::new(header, body);
+        let (limit, broker) = (client.limit(Instant::now(), None), client.broker());
+        match tokio::time::timeout_at(limit, broker.publish(&topic, message)).await {
+            Ok(published) => published,
+            Err(_) => Err((broker.health().err())
+                .unwrap_or_else(|| Error::timeout(format!("could not publish to {topic}")))
+                .with_request(RequestState::Unknown)),
+        }
+    }
+}
+
+fn belongs_to_the_wire(key: &str) -> Error {
+    Error::invalid_input(format!("metadata key {key} belongs to the wire"))
 }
 
 impl fmt::Debug for Publish {

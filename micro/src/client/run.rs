@@ -1,33 +1,30 @@
 //! How a call is carried out: node after node, until one answers or there is no use in trying.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use micro_core::registry::ServiceName;
 use micro_core::wire::{Outgoing, Reply};
 use micro_core::{Error, ErrorKind, Header, RequestState, Result};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::Client;
-use super::options::CallOptions;
+use super::OutgoingCall;
+use super::nodes::Nodes;
 use super::pool::Lease;
-use super::select::Target;
-use crate::clock::after;
-use crate::hub::Conn;
+use super::select::{Failed, pick};
+use super::target::Target;
+use crate::clock::{NEVER, after};
+use crate::hub::Limit;
 
-impl Client {
+impl OutgoingCall {
     /// Tries nodes until one answers, as far as that is safe and there is time.
-    pub(super) async fn run(
-        &self,
-        service: &str,
-        endpoint: &str,
-        body: &Bytes,
-        options: &CallOptions,
-    ) -> Result<Reply> {
-        let inner = &*self.inner;
-        let deadline = self.limit(options.timeout);
+    pub(super) async fn run(&self) -> Result<Reply> {
+        let (client, options) = (&self.client, &self.options);
+        let inner = &*client.inner;
+        let mut now = Instant::now();
+        let deadline = client.limit(now, options.timeout);
         let merged;
-        let metadata = match &self.inherited {
+        let metadata = match &client.inherited {
             Some(inherited) => {
                 merged = merge(&inherited.metadata, &options.metadata);
                 &merged
@@ -35,121 +32,125 @@ impl Client {
             None => &options.metadata,
         };
         let retries = options.retries.unwrap_or(inner.options.retries);
-        let mut failed: Vec<String> = Vec::new();
+        let (mut attempts, mut failed) = (0, Failed::new());
         let mut backoff = Backoff::new();
         loop {
-            if Instant::now() >= deadline {
-                let detail = format!("no time was left to call {endpoint} of {service}");
-                return Err(not_sent(Error::timeout(detail)));
+            if now >= deadline {
+                return Err(self.no_time());
             }
-            let target = self.target(service, options, &failed, deadline).await?;
-            let lease = self.lease(&target, options, deadline).await?;
+            let target = self.target(&failed, deadline).await?;
+            if attempts > 0 && target.has_failed(&failed) {
+                // Another node is tried at once, one that failed only after a pause.
+                sleep_until(deadline.min(after(backoff.next()))).await;
+                now = Instant::now();
+                if now >= deadline {
+                    return Err(self.no_time());
+                }
+            }
             // Only what may be tried again has attempts; the last one has all the time.
-            let limit = match options.idempotent && failed.len() < retries {
-                true => deadline.min(after(self.attempt_limit(options, deadline))),
+            let limit = match options.idempotent && attempts < retries {
+                true => deadline.min(now + self.attempt_limit(now, deadline)),
                 false => deadline,
             };
-            let call = Outgoing {
-                service,
-                endpoint,
-                content_type: &options.content_type,
-                timeout: Some(limit.saturating_duration_since(Instant::now())),
-                metadata,
-                body,
-            };
-            let error = match self.attempt(&lease, &call, limit).await {
-                Ok(reply) => return Ok(reply),
+            let error = match self.attempt(&target, metadata, now, limit).await {
+                Ok(reply) => {
+                    target.trust();
+                    return Ok(reply);
+                }
                 Err(error) => error,
             };
             let unanswered = matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Timeout)
                 && error.request() != Some(RequestState::Executed);
-            if unanswered && !target.explicit {
-                inner.selector.avoid(service, &target.id);
+            if unanswered {
+                target.avoid();
             }
             let safe = options.idempotent || error.request() == Some(RequestState::NotSent);
-            if !unanswered || !safe || failed.len() >= retries {
+            if !unanswered || !safe || attempts >= retries {
                 return Err(error);
             }
-            tracing::debug!(service, endpoint, node = target.id, %error, "trying again");
-            failed.push(target.id);
-            // Another node is tried at once, one that failed only after a pause.
-            if !target.others {
-                sleep_until(deadline.min(after(backoff.next()))).await;
-            }
+            let (service, endpoint, node) = (&self.service, &self.endpoint, target.id());
+            tracing::debug!(service, endpoint, node, %error, "trying again");
+            attempts += 1;
+            target.note(&mut failed);
+            now = Instant::now();
         }
     }
 
-    fn attempt_limit(&self, options: &CallOptions, deadline: Instant) -> Duration {
-        options.attempt_timeout.or(self.inner.options.attempt_timeout).unwrap_or_else(|| {
-            let whole = deadline.saturating_duration_since(Instant::now());
+    fn no_time(&self) -> Error {
+        let detail = format!("no time was left to call {} of {}", self.endpoint, self.service);
+        not_sent(Error::timeout(detail))
+    }
+
+    fn attempt_limit(&self, now: Instant, deadline: Instant) -> Duration {
+        let given = self.options.attempt_timeout.or(self.client.inner.options.attempt_timeout);
+        given.map(|given| given.min(NEVER)).unwrap_or_else(|| {
+            let whole = deadline.saturating_duration_since(now);
             (whole / 3).min(Duration::from_secs(1))
         })
     }
 
     /// The node to try next.
-    async fn target(
-        &self,
-        service: &str,
-        options: &CallOptions,
-        failed: &[String],
-        deadline: Instant,
-    ) -> Result<Target> {
-        let inner = &*self.inner;
-        if let Some(address) = &options.address {
-            return Ok(Target::explicit(address));
+    async fn target(&self, failed: &Failed, deadline: Instant) -> Result<Target<'_>> {
+        let inner = &*self.client.inner;
+        if let Some(address) = &self.options.address {
+            return Ok(Target::Address(address));
         }
-        let known = match inner.cache.known(service) {
+        let nodes = match inner.cache.known(&self.service) {
             Some(known) => known,
-            None => {
-                let name = ServiceName::new(service).map_err(not_sent)?;
-                match timeout_at(self.connect_deadline(deadline), inner.cache.find(&name)).await {
-                    Ok(found) => found.map_err(not_sent)?,
-                    Err(_) => {
-                        let late =
-                            || Error::timeout(format!("no answer about service {name} in time"));
-                        return Err(not_sent(inner.registry.health().err().unwrap_or_else(late)));
-                    }
-                }
-            }
+            None => self.find(deadline).await?,
         };
-        inner.selector.pick(service, &known, inner.transport.name(), failed).map_err(not_sent)
-    }
-
-    /// The session with that node, on a network that is there.
-    async fn lease(
-        &self,
-        target: &Target,
-        options: &CallOptions,
-        deadline: Instant,
-    ) -> Result<Lease> {
-        let inner = &*self.inner;
-        let wait = self.connect_deadline(deadline);
-        let opened =
-            timeout_at(wait, inner.pool.conn(&target.address, &options.content_type)).await;
-        let lease = opened.unwrap_or_else(|_| Err(self.no_room())).map_err(not_sent)?;
-        if inner.transport.health().is_err() {
-            // Waited for once: if it is not there by then, no other node is either.
-            self.room(&lease.conn, wait).await?;
+        let filters = [inner.options.filter.as_ref(), self.options.filter.as_ref()];
+        match pick(&nodes, inner.options.strategy, filters, failed) {
+            Some(node) => Ok(Target::Node(node)),
+            None => Err(not_sent(nodes.nobody(&inner.own))),
         }
-        Ok(lease)
     }
 
-    async fn room(&self, conn: &Conn, wait: Instant) -> Result<()> {
-        let ready = timeout_at(wait, conn.peer.ready()).await;
-        ready.unwrap_or_else(|_| Err(self.no_room())).map_err(not_sent)
-    }
-
-    fn no_room(&self) -> Error {
-        let no_room = || Error::unavailable("the transport has no room");
-        self.inner.transport.health().err().unwrap_or_else(no_room)
+    async fn find(&self, deadline: Instant) -> Result<Arc<Nodes>> {
+        let inner = &*self.client.inner;
+        let name = ServiceName::new(self.service.as_str()).map_err(not_sent)?;
+        match timeout_at(self.connect_deadline(deadline), inner.cache.find(&name)).await {
+            Ok(found) => found.map_err(not_sent),
+            Err(_) => {
+                let late = || Error::timeout(format!("no answer about service {name} in time"));
+                Err(not_sent(inner.registry.health().err().unwrap_or_else(late)))
+            }
+        }
     }
 
     /// One request to one node, and its answer.
-    async fn attempt(&self, lease: &Lease, call: &Outgoing<'_>, limit: Instant) -> Result<Reply> {
-        let in_flight = lease.hub.begin();
-        let pending = lease.conn.call(call)?;
+    async fn attempt(
+        &self,
+        target: &Target<'_>,
+        metadata: &Header,
+        mut now: Instant,
+        limit: Instant,
+    ) -> Result<Reply> {
+        let call = Outgoing {
+            service: &self.service,
+            endpoint: &self.endpoint,
+            content_type: &self.options.content_type,
+            timeout: Some(limit.saturating_duration_since(now)),
+            metadata,
+            body: &self.body,
+        };
+        let limits = Limit { answer: limit, taken: self.connect_deadline(limit) };
+        let _load = target.begin();
+        let mut lease = target.lease(&call);
+        let (pending, lease, in_flight) = loop {
+            let lease = match lease.take() {
+                Some(lease) => lease,
+                None => self.lease(target, limit).await?,
+            };
+            let in_flight = lease.hub.begin();
+            // A session that cannot be used any more is dialled anew.
+            if let Some(pending) = lease.conn.call(&lease.hub, &call, now, limits) {
+                break (pending?, lease, in_flight);
+            }
+            now = Instant::now();
+        };
         lease.hub.send(&lease.conn);
-        let answer = pending.until(limit, self.connect_deadline(limit)).await;
+        let answer = pending.answer().await;
         drop(in_flight);
         let (service, endpoint) = (call.service, call.endpoint);
         match answer {
@@ -174,8 +175,30 @@ impl Client {
         }
     }
 
+    /// The session with that node, on a network that is there.
+    async fn lease(&self, target: &Target<'_>, limit: Instant) -> Result<Arc<Lease>> {
+        let inner = &*self.client.inner;
+        let wait = self.connect_deadline(limit);
+        let opened = inner.pool.lease(target.address(), &self.options.content_type);
+        let opened = timeout_at(wait, opened).await;
+        let lease = opened.unwrap_or_else(|_| Err(self.no_room())).map_err(not_sent)?;
+        if inner.transport.health().is_err() {
+            // Waited for once: if it is not there by then, no other node is either.
+            let ready = timeout_at(wait, lease.conn.peer.ready()).await;
+            ready.unwrap_or_else(|_| Err(self.no_room())).map_err(not_sent)?;
+        }
+        let lease = Arc::new(lease);
+        target.keep(&lease);
+        Ok(lease)
+    }
+
+    fn no_room(&self) -> Error {
+        let no_room = || Error::unavailable("the transport has no room");
+        self.client.inner.transport.health().err().unwrap_or_else(no_room)
+    }
+
     fn connect_deadline(&self, deadline: Instant) -> Instant {
-        deadline.min(after(self.inner.options.connect_wait))
+        deadline.min(after(self.client.inner.options.connect_wait))
     }
 }
 

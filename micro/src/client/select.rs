@@ -1,134 +1,85 @@
 //! Which of the nodes of a service is called.
 
-use std::collections::HashMap;
-use std::sync::Mutex;
-use std::time::Duration;
+use std::sync::Arc;
 
-use micro_core::registry::{Node, Service};
-use micro_core::{Error, ErrorKind, Result};
-use tokio::time::Instant;
+use super::filter::Filter;
+use super::nodes::{Candidate, NodeState, Nodes};
 
-use super::cache::Known;
-use crate::hub::lock;
-
-/// How long a node that failed is called only if there is no other.
-const AVOID: Duration = Duration::from_secs(5);
-/// How many nodes are remembered as failed; beyond, the list starts anew.
-const MAX_AVOIDED: usize = 10_000;
-
-/// Which of several nodes is called.
+/// Which of several nodes is called. Whichever it is, nodes of the caller's own zone come first,
+/// and those that failed lately last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Strategy {
-    /// Any of them.
+    /// Of two that are chosen at random, the one to which fewer calls of this process are in
+    /// flight: nearly as good as the least loaded of all, and no herd follows it.
     #[default]
+    LeastLoaded,
+    /// Any of them.
     Random,
     /// One after the other.
     RoundRobin,
 }
 
-/// A node to call.
-pub(super) struct Target {
-    pub(super) id: String,
-    pub(super) address: String,
-    /// The caller named the address.
-    pub(super) explicit: bool,
-    /// There are further nodes that have not failed.
-    pub(super) others: bool,
-}
+/// Nodes that failed in this very call.
+pub(super) type Failed = Vec<Arc<NodeState>>;
 
-impl Target {
-    pub(super) fn explicit(address: &str) -> Self {
-        let address = address.to_owned();
-        Self { id: address.clone(), address, explicit: true, others: false }
-    }
-}
-
-pub(super) struct Selector {
+/// One node, if possible a near one that has not failed; `None` if none passes the filters.
+pub(super) fn pick(
+    nodes: &Nodes,
     strategy: Strategy,
-    avoided: Mutex<HashMap<(String, String), Instant>>,
-}
-
-impl Selector {
-    pub(super) fn new(strategy: Strategy) -> Self {
-        Self { strategy, avoided: Mutex::default() }
-    }
-
-    /// A node failed: others first, for a while.
-    pub(super) fn avoid(&self, service: &str, id: &str) {
-        let mut avoided = lock(&self.avoided);
-        if avoided.len() >= MAX_AVOIDED {
-            avoided.clear();
+    filters: [Option<&Filter>; 2],
+    failed: &Failed,
+) -> Option<Arc<Candidate>> {
+    if filters.iter().all(Option::is_none) && failed.is_empty() {
+        // Usually the first that is chosen will do, however many there are.
+        let near = nodes.all().get(..nodes.near())?;
+        let chosen = choose(strategy, nodes, near.len(), |at| near.get(at));
+        if let Some(chosen) = chosen.filter(|chosen| !chosen.state.is_avoided()) {
+            return Some(chosen.clone());
         }
-        avoided.insert((service.to_owned(), id.to_owned()), Instant::now() + AVOID);
     }
-
-    /// One node that this process can reach, if possible one that has not failed.
-    pub(super) fn pick(
-        &self,
-        service: &str,
-        known: &Known,
-        transport: &str,
-        failed: &[String],
-    ) -> Result<Target> {
-        let nodes = || known.nodes().filter(|node| is_ours(node, transport));
-        let count = nodes().count();
-        if count == 0 {
-            return Err(nobody(service, known.services(), transport));
-        }
-        let avoided = {
-            let mut avoided = lock(&self.avoided);
-            if !avoided.is_empty() {
-                let now = Instant::now();
-                avoided.retain(|_, until| *until > now);
-            }
-            let of_service = avoided.keys().filter(|(name, _)| name == service);
-            of_service.map(|(_, id)| id.clone()).collect::<Vec<_>>()
-        };
-        let bad = |node: &&Node| failed.contains(&node.id) || avoided.contains(&node.id);
-        let good = nodes().filter(|node| !bad(node)).count();
-        let turn = match self.strategy {
-            Strategy::Random => fastrand::usize(..),
-            Strategy::RoundRobin => known.next_turn(),
-        };
-        let node = match good {
-            0 => nodes().nth(turn % count),
-            _ => nodes().filter(|node| !bad(node)).nth(turn % good),
-        };
-        let node = node.ok_or_else(|| nobody(service, known.services(), transport))?;
-        Ok(Target {
-            id: node.id.clone(),
-            address: node.address.clone(),
-            explicit: false,
-            others: good > 1,
-        })
-    }
-}
-
-/// Whether this process can call it: over our transport, in go-micro's protocol. A node that
-/// does not say is believed to be.
-fn is_ours(node: &Node, transport: &str) -> bool {
-    let fits = |key: &str, ours: &str| node.metadata.get(key).is_none_or(|value| value == ours);
-    fits("transport", transport) && fits("protocol", "mucp")
-}
-
-fn nobody(service: &str, known: &[std::sync::Arc<Service>], transport: &str) -> Error {
-    let nodes = known.iter().flat_map(|service| &service.nodes);
-    let mut seen: Vec<String> = nodes
-        .map(|node| {
-            let say = |key| node.metadata.get(key).map_or("?", String::as_str);
-            format!("transport {} with protocol {}", say("transport"), say("protocol"))
-        })
-        .collect();
-    seen.sort();
-    seen.dedup();
-    let detail = match seen.is_empty() {
-        true => format!("service {service} has no node"),
-        false => format!(
-            "service {service} is reached by {}, but this process by transport {transport} with \
-             protocol mucp",
-            seen.join(" or by ")
-        ),
+    let passes = |node: &Candidate| {
+        let passes = |filter: &Filter| filter.passes(node.service(), node.node());
+        filters.iter().flatten().all(|filter| passes(filter))
     };
-    Error::new(ErrorKind::Unavailable, detail)
+    let rank = |at: usize, node: &Arc<Candidate>| {
+        let failed = failed.iter().any(|state| Arc::ptr_eq(state, &node.state));
+        (failed, node.state.is_avoided(), at >= nodes.near())
+    };
+    let mut best: Vec<&Arc<Candidate>> = Vec::new();
+    let mut best_rank = (true, true, true);
+    for (at, node) in nodes.all().iter().enumerate().filter(|(_, node)| passes(node)) {
+        let rank = rank(at, node);
+        if rank < best_rank {
+            best.clear();
+            best_rank = rank;
+        }
+        if rank == best_rank {
+            best.push(node);
+        }
+    }
+    choose(strategy, nodes, best.len(), |at| best.get(at).copied()).cloned()
+}
+
+/// One of `count` nodes.
+fn choose<'a>(
+    strategy: Strategy,
+    nodes: &Nodes,
+    count: usize,
+    get: impl Fn(usize) -> Option<&'a Arc<Candidate>>,
+) -> Option<&'a Arc<Candidate>> {
+    match (strategy, count) {
+        (_, 0) => None,
+        (_, 1) => get(0),
+        (Strategy::Random, _) => get(fastrand::usize(..count)),
+        (Strategy::RoundRobin, _) => get(nodes.next_turn() % count),
+        (Strategy::LeastLoaded, _) => {
+            let first = fastrand::usize(..count);
+            // Another one: as far from the first as chance has it.
+            let second = (first + fastrand::usize(1..count)) % count;
+            let (first, second) = (get(first)?, get(second)?);
+            let busier = first.state.in_flight() > second.state.in_flight();
+            Some(if busier { second } else { first })
+        }
+    }
 }

@@ -1,12 +1,11 @@
 //! Who calls: one session for each caller, bounded.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use micro_core::LogThrottle;
 use micro_core::transport::{Peer, PeerId};
-use micro_core::wire::{Limits, Session};
+use micro_core::wire::{IdMap, Limits, Session};
 use tokio::time::Instant;
 
 use super::options::ServerOptions;
@@ -14,7 +13,7 @@ use crate::hub::{Conn, Dropped};
 
 /// The sessions of those who call.
 pub(super) struct Callers {
-    sessions: HashMap<PeerId, Arc<Conn>>,
+    sessions: IdMap<PeerId, Arc<Conn>>,
     most: usize,
     idle: Duration,
     dropped: Arc<Dropped>,
@@ -24,7 +23,7 @@ pub(super) struct Callers {
 impl Callers {
     pub(super) fn new(options: &ServerOptions, dropped: Arc<Dropped>) -> Self {
         Self {
-            sessions: HashMap::new(),
+            sessions: IdMap::default(),
             most: options.max_callers.max(1),
             idle: options.caller_idle,
             dropped,

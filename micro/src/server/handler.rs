@@ -1,6 +1,7 @@
 //! A handler without its types.
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::future::{Future, ready};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -10,28 +11,40 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::CatchUnwind;
 use micro_core::codec::{Decode, Encode, check_content_type};
-use micro_core::wire::Request;
+use micro_core::wire::Reply;
 use micro_core::{Error, Result};
 
 use crate::context::Context;
 
-/// What a handler gives: a content type and a body.
-pub(super) type Answer = Result<(String, Bytes)>;
-type Answering = Pin<Box<dyn Future<Output = Answer> + Send>>;
+/// What a handler gives.
+pub(super) type Answer = Result<Reply>;
+pub(super) type Answering = Pin<Box<dyn Future<Output = Answer> + Send>>;
 
 /// A handler without its types.
 #[derive(Clone)]
 pub(super) struct Handler(Arc<Start>);
-type Start = dyn Fn(Context, &Request) -> Answering + Send + Sync;
+type Start = dyn Fn(Context, Option<Cow<'static, str>>, Bytes) -> Answering + Send + Sync;
 
 /// A handler at work; a panic is an answer too.
 pub(super) struct Running(CatchUnwind<AssertUnwindSafe<Answering>>);
 
 impl Handler {
-    pub(super) fn start(&self, context: Context, request: &Request) -> Running {
-        let started = catch_unwind(AssertUnwindSafe(|| (self.0)(context, request)));
+    /// What it answers to a body of this content type, without any layer.
+    pub(super) fn answer(
+        &self,
+        context: Context,
+        content_type: Option<Cow<'static, str>>,
+        body: Bytes,
+    ) -> Answering {
+        (self.0)(context, content_type, body)
+    }
+}
+
+impl Running {
+    pub(super) fn start(start: impl FnOnce() -> Answering) -> Self {
+        let started = catch_unwind(AssertUnwindSafe(start));
         let answering = started.unwrap_or_else(|panic| Box::pin(ready(Err(panicked(&*panic)))));
-        Running(AssertUnwindSafe(answering).catch_unwind())
+        Self(AssertUnwindSafe(answering).catch_unwind())
     }
 }
 
@@ -51,15 +64,13 @@ where
     F: Fn(Context, T) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<R>> + Send + 'static,
 {
-    Handler(Arc::new(move |context, request| {
-        let given = request.content_type();
-        let decoded =
-            check_content_type::<C>(given).and_then(|()| C::decode(request.body().clone()));
+    Handler(Arc::new(move |context, given, body| {
+        let decoded = check_content_type::<C>(given.as_deref()).and_then(|()| C::decode(body));
         match decoded {
             Ok(value) => {
-                let content_type = given.unwrap_or(C::CONTENT_TYPE).to_owned();
+                let content_type = given.unwrap_or(C::CONTENT_TYPE.into());
                 let working = handler(context, value);
-                Box::pin(async move { Ok((content_type, C::encode(&working.await?)?)) })
+                Box::pin(async move { Ok(Reply::new(content_type, C::encode(&working.await?)?)) })
             }
             Err(error) => Box::pin(ready(Err(error))),
         }

@@ -2,6 +2,7 @@
 
 mod callers;
 mod handler;
+mod incoming;
 mod options;
 mod pump;
 mod subscriber;
@@ -15,19 +16,21 @@ use std::time::Duration;
 use bytes::Bytes;
 use micro_core::broker::{Broker, TopicFilter};
 use micro_core::codec::{Decode, Encode, Json, Raw};
-use micro_core::registry::Endpoint;
+use micro_core::registry::Endpoint as Described;
 use micro_core::transport::Bind;
 use micro_core::{Error, Result, Transport};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use self::handler::{Handler, typed};
-pub use self::options::ServerOptions;
-use self::pump::{Pump, Serving};
+pub use self::incoming::{IncomingCall, IncomingEvent};
+pub use self::options::{ServerOptions, SubscriberOptions};
+use self::pump::{Endpoint, Pump, Serving};
 use self::subscriber::{Subscriber, Subscribers};
 use crate::client::Client;
 use crate::clock::after;
 use crate::context::Context;
+use crate::middleware::{Layers, Middleware, Reply};
 
 /// Handlers for calls and events, by name.
 ///
@@ -55,6 +58,10 @@ use crate::context::Context;
 pub struct Server {
     handlers: BTreeMap<String, Handler>,
     subscribers: Vec<Subscriber>,
+    /// How many calls of an endpoint are served at once.
+    limits: BTreeMap<String, usize>,
+    call_layers: Layers<IncomingCall, Reply>,
+    event_layers: Layers<IncomingEvent, ()>,
     flaw: Option<Arc<Error>>,
 }
 
@@ -124,6 +131,30 @@ impl Server {
         self
     }
 
+    /// Serves so many calls of an endpoint at once; more are refused as `Overloaded`, beside the
+    /// limit for [all endpoints](ServerOptions::max_calls) together.
+    #[must_use]
+    pub fn limit(mut self, endpoint: &str, calls: usize) -> Self {
+        self.limits.insert(endpoint.to_owned(), calls);
+        self
+    }
+
+    /// Puts a layer around the handlers of all endpoints; see
+    /// [`middleware`](crate::middleware). Calls of endpoints that do not exist, and those that a
+    /// limit refuses, do not come to it.
+    #[must_use]
+    pub fn serve_layer(mut self, layer: impl Middleware<IncomingCall, Reply>) -> Self {
+        self.call_layers.push(layer);
+        self
+    }
+
+    /// Puts a layer around the handlers of all topics.
+    #[must_use]
+    pub fn event_layer(mut self, layer: impl Middleware<IncomingEvent, ()>) -> Self {
+        self.event_layers.push(layer);
+        self
+    }
+
     /// Receives events of a topic (or several, by NATS's wildcards), with bodies in JSON.
     #[must_use]
     pub fn subscriber<T, F, Fut>(self, topic: &str, handler: F) -> Self
@@ -133,7 +164,7 @@ impl Server {
         F: Fn(Context, T) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<()>> + Send + 'static,
     {
-        self.subscriber_with::<Json, T, F, Fut>(topic, None, handler)
+        self.subscriber_with::<Json, T, F, Fut>(topic, SubscriberOptions::default(), handler)
     }
 
     /// [`subscriber`](Self::subscriber) as a member of a queue: one member gets each event.
@@ -145,15 +176,17 @@ impl Server {
         F: Fn(Context, T) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<()>> + Send + 'static,
     {
-        self.subscriber_with::<Json, T, F, Fut>(topic, Some(queue), handler)
+        let options = SubscriberOptions::default().with_queue(queue);
+        self.subscriber_with::<Json, T, F, Fut>(topic, options, handler)
     }
 
-    /// Receives events with a codec of one's own choice.
+    /// Receives events with a codec of one's own choice, and as the options say: as a member of a
+    /// queue, in order.
     #[must_use]
     pub fn subscriber_with<C, T, F, Fut>(
         mut self,
         topic: &str,
-        queue: Option<&str>,
+        options: SubscriberOptions,
         handler: F,
     ) -> Self
     where
@@ -164,7 +197,7 @@ impl Server {
     {
         match TopicFilter::new(topic) {
             Ok(topic) => {
-                let subscriber = Subscriber::new::<C, T, F, Fut>(topic, queue, handler);
+                let subscriber = Subscriber::new::<C, T, F, Fut>(topic, options, handler);
                 self.subscribers.push(subscriber);
             }
             Err(error) => self.flaw(error.to_string()),
@@ -173,10 +206,10 @@ impl Server {
     }
 
     /// What can be called and what is subscribed, as a registry tells it.
-    pub fn endpoints(&self) -> Vec<Endpoint> {
-        let called = self.handlers.keys().map(Endpoint::new);
+    pub fn endpoints(&self) -> Vec<Described> {
+        let called = self.handlers.keys().map(Described::new);
         let subscribed = self.subscribers.iter().map(|subscriber| {
-            Endpoint::new(subscriber.topic.as_str())
+            Described::new(subscriber.topic.as_str())
                 .with_metadata("subscriber", "true")
                 .with_metadata("topic", subscriber.topic.as_str())
         });
@@ -201,12 +234,29 @@ impl Server {
         if let Some(flaw) = self.flaw {
             return Err(Error::new(flaw.kind(), flaw.detail()));
         }
+        if let Some(unknown) = self.limits.keys().find(|name| !self.handlers.contains_key(*name)) {
+            let detail = format!("there is a limit for endpoint {unknown}, but no handler");
+            return Err(Error::invalid_input(detail));
+        }
+        let limit = |name: &String| self.limits.get(name).copied().unwrap_or(usize::MAX);
+        let endpoints = (self.handlers.into_iter())
+            .map(|(name, handler)| {
+                let endpoint = Endpoint::new(handler, limit(&name));
+                (name, endpoint)
+            })
+            .collect();
+        let layers = self.call_layers.around(IncomingCall::run);
+        let service: Arc<str> = service.into();
         let (port, incoming) = transport.open(bind).await?;
         let address = port.local().unwrap_or_default().to_owned();
-        let serving = Serving::new(service, self.handlers, port, client.clone(), options);
+        let serving =
+            Serving::new(service.clone(), endpoints, layers, port, client.clone(), options);
         let pump = serving.start(incoming);
+        let layers = self.event_layers.around(IncomingEvent::run);
+        let subscribers = self.subscribers;
         let subscribers =
-            Subscribers::start(service, self.subscribers, broker, &client, options).await?;
+            Subscribers::start(&service, subscribers, layers.as_ref(), broker, &client, options);
+        let subscribers = subscribers.await?;
         Ok(RunningServer { address, pump, subscribers })
     }
 }

@@ -12,7 +12,11 @@ pub struct ServerOptions {
     pub max_callers: usize,
     /// How long a caller that is silent is remembered; 60 s, as in go-micro.
     pub caller_idle: Duration,
-    /// How many events of one subscription are handled at once; more wait. 64.
+    /// How large the body of a call may be, in bytes; larger ones are refused as `TooLarge`. What
+    /// the transport carries is a limit too. 64 MiB.
+    pub max_body: usize,
+    /// How many events of one subscription are handled at once, unless
+    /// [it says so itself](super::SubscriberOptions); more wait. 64.
     pub max_events: usize,
 }
 
@@ -22,6 +26,7 @@ impl Default for ServerOptions {
             max_calls: 10_000,
             max_callers: 10_000,
             caller_idle: Duration::from_secs(60),
+            max_body: 64 << 20,
             max_events: 64,
         }
     }
@@ -49,10 +54,52 @@ impl ServerOptions {
         self
     }
 
+    /// Sets [`max_body`](Self::max_body).
+    #[must_use]
+    pub fn with_max_body(mut self, bytes: usize) -> Self {
+        self.max_body = bytes;
+        self
+    }
+
     /// Sets [`max_events`](Self::max_events).
     #[must_use]
     pub fn with_max_events(mut self, events: usize) -> Self {
         self.max_events = events.max(1);
         self
+    }
+}
+
+/// How the events of one topic are received.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SubscriberOptions {
+    /// The queue that it is a member of: one member gets each event. Without one, every
+    /// subscriber gets each.
+    pub queue: Option<String>,
+    /// How many events are handled at once; the server's
+    /// [`max_events`](ServerOptions::max_events) by default.
+    pub max_events: Option<usize>,
+}
+
+impl SubscriberOptions {
+    /// Sets [`queue`](Self::queue).
+    #[must_use]
+    pub fn with_queue(mut self, queue: impl Into<String>) -> Self {
+        self.queue = Some(queue.into());
+        self
+    }
+
+    /// Sets [`max_events`](Self::max_events).
+    #[must_use]
+    pub fn with_max_events(mut self, events: usize) -> Self {
+        self.max_events = Some(events);
+        self
+    }
+
+    /// One event after the other, in the order in which they arrive: the next is handled when
+    /// the handler is done with the one before.
+    #[must_use]
+    pub fn in_order(self) -> Self {
+        self.with_max_events(1)
     }
 }

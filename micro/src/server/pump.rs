@@ -1,15 +1,16 @@
 //! From what arrives at the port to handlers, and back.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context as TaskContext, Poll, Waker};
 use std::time::Duration;
 
+use micro_core::codec::known_content_type;
 use micro_core::transport::{Arrival, Incoming, Port};
-use micro_core::wire::{Event, Request, RequestId};
+use micro_core::wire::{Event, Reply, Request, RequestId};
 use micro_core::{Error, ErrorKind, Result};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior};
@@ -19,20 +20,25 @@ use tracing::Instrument;
 
 use super::callers::Callers;
 use super::handler::{Answer, Handler, Running};
+use super::incoming::IncomingCall;
 use super::options::ServerOptions;
 use crate::client::Client;
 use crate::context::{Context, Source};
 use crate::hub::{Conn, Hub, InFlight, lock};
+use crate::middleware::Stack;
 
 /// A server that is silent for so long has been heard of by everybody who called it.
 const QUIET: Duration = Duration::from_millis(200);
+/// When whoever was refused may come back: by then a busy server has done a good deal.
+const RETRY_AFTER: Duration = Duration::from_millis(100);
 /// How often silent callers are looked for.
 const SWEEP: Duration = Duration::from_secs(5);
 
 /// What is needed to answer calls.
 pub(super) struct Serving {
-    service: String,
-    handlers: BTreeMap<String, Handler>,
+    service: Arc<str>,
+    endpoints: HashMap<String, Endpoint>,
+    layers: Option<Stack<IncomingCall, Reply>>,
     hub: Arc<Hub>,
     client: Client,
     options: ServerOptions,
@@ -43,6 +49,34 @@ pub(super) struct Serving {
     stopping: AtomicBool,
     /// Why the port is over.
     over: watch::Sender<Option<Arc<Error>>>,
+}
+
+/// What serves the calls of one endpoint, and how many at once.
+pub(super) struct Endpoint {
+    handler: Handler,
+    limit: usize,
+    running: Arc<AtomicUsize>,
+}
+
+impl Endpoint {
+    pub(super) fn new(handler: Handler, limit: usize) -> Self {
+        Self { handler, limit, running: Arc::default() }
+    }
+
+    /// One call of it begins; `None` if there are too many already.
+    fn begin(&self) -> Option<Runs> {
+        let runs = Runs(self.running.clone());
+        (self.running.fetch_add(1, Ordering::Relaxed) < self.limit).then_some(runs)
+    }
+}
+
+/// Counts one call of an endpoint while it lives.
+struct Runs(Arc<AtomicUsize>);
+
+impl Drop for Runs {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// The task that serves, until it is dropped.
@@ -56,15 +90,17 @@ pub(super) struct Pump {
 
 impl Serving {
     pub(super) fn new(
-        service: &str,
-        handlers: BTreeMap<String, Handler>,
+        service: Arc<str>,
+        endpoints: HashMap<String, Endpoint>,
+        layers: Option<Stack<IncomingCall, Reply>>,
         port: Arc<dyn Port>,
         client: Client,
         options: &ServerOptions,
     ) -> Arc<Self> {
         Arc::new(Self {
-            service: service.to_owned(),
-            handlers,
+            service,
+            endpoints,
+            layers,
             hub: Arc::new(Hub::new(port)),
             client,
             options: options.clone(),
@@ -107,7 +143,7 @@ impl Serving {
                             // What is closed is closed by those who stop it.
                             return;
                         }
-                        tracing::error!(service = self.service, %error, "the port is over");
+                        tracing::error!(service = &*self.service, %error, "the port is over");
                         self.over.send_replace(Some(Arc::new(error)));
                         return;
                     }
@@ -124,25 +160,27 @@ impl Serving {
 
     /// The answers to one batch go out together, at its end.
     fn deal_with(self: &Arc<Self>, arrivals: &mut Vec<Arrival>, callers: &mut Callers) {
-        let (mut answered, mut requests) = (Vec::new(), Vec::new());
+        let (mut answered, mut requests) = (Vec::<Arc<Conn>>::new(), Vec::new());
+        let now = Instant::now();
         for arrival in arrivals.drain(..) {
             match arrival {
                 Arrival::Packet { peer, packet } => {
                     let conn = callers.of(peer);
-                    if conn.on_packet(&packet, &mut requests) {
+                    if conn.on_packet(&packet, now, &mut requests) {
                         callers.keep(&conn);
                     }
                     let mut ready = conn.state().session.has_output();
                     for event in requests.drain(..) {
                         if let Event::Request { id, request } = event {
-                            ready |= self.request(&conn, id, &request);
+                            ready |= self.request(&conn, id, &request, now);
                             if request.closes() {
                                 // Whoever still works for it holds it.
                                 callers.remove(conn.peer.id());
                             }
                         }
                     }
-                    if ready {
+                    // Usually many come from one caller, and its answers are sent once.
+                    if ready && !answered.last().is_some_and(|last| Arc::ptr_eq(last, &conn)) {
                         answered.push(conn);
                     }
                 }
@@ -159,31 +197,33 @@ impl Serving {
     }
 
     /// Begins to serve one call; true if its answer waits to be sent already.
-    fn request(self: &Arc<Self>, conn: &Arc<Conn>, id: RequestId, request: &Request) -> bool {
-        let now = Instant::now();
-        *lock(&self.last_call) = now;
-        let Some(handler) = self.handlers.get(request.endpoint()) else {
+    fn request(
+        self: &Arc<Self>,
+        conn: &Arc<Conn>,
+        id: RequestId,
+        request: &Request,
+        now: Instant,
+    ) -> bool {
+        let Some(endpoint) = self.endpoints.get(request.endpoint()) else {
             return self.answer(conn, id, Err(self.unknown(request.endpoint())));
         };
-        if self.hub.in_flight() >= self.options.max_calls {
-            let detail = format!("{} calls are being served already", self.options.max_calls);
-            return self.answer(conn, id, Err(Error::new(ErrorKind::Overloaded, detail)));
-        }
-        let names =
-            (self.service.clone(), request.endpoint().to_owned(), conn.peer.remote().to_owned());
+        *lock(&self.last_call) = now;
+        let begun = match self.begin(endpoint, request) {
+            Ok(begun) => begun,
+            Err(error) => return self.answer(conn, id, Err(error)),
+        };
         // A deadline beyond what the clock can say is none.
         let deadline = request.timeout().and_then(|timeout| now.checked_add(timeout));
-        let source = Source::Request(request.clone());
-        let context = Context::new(names, source, deadline, self.client.clone());
-        let in_flight = self.hub.begin();
+        let source = Source::Request(request.clone(), conn.peer.clone());
+        let context = Context::new(self.service.clone(), source, deadline, self.client.clone());
         let span = tracing::debug_span!(
             "serve",
-            service = self.service,
+            service = &*self.service,
             endpoint = request.endpoint(),
             peer = conn.peer.remote()
         );
         let polled = span.in_scope(|| {
-            let mut running = handler.start(context.clone(), request);
+            let mut running = self.run(endpoint, context.clone(), request);
             let cx = &mut TaskContext::from_waker(Waker::noop());
             match Pin::new(&mut running).poll(cx) {
                 Poll::Ready(answer) => Ok(answer),
@@ -201,9 +241,37 @@ impl Serving {
                 }
                 state.handlers.insert(id, context.token().clone());
                 drop(state);
-                let work = self.clone().work(conn.clone(), id, running, context, in_flight);
+                let work = self.clone().work(conn.clone(), id, running, context, begun);
                 self.tasks.spawn(work.instrument(span));
                 false
+            }
+        }
+    }
+
+    /// Takes a place for one more call, or says why there is none.
+    fn begin(&self, endpoint: &Endpoint, request: &Request) -> Result<(InFlight, Runs)> {
+        let (size, most) = (request.body().len(), self.options.max_body);
+        if size > most {
+            return Err(Error::too_large("the request's body", size, most));
+        }
+        if self.hub.in_flight() >= self.options.max_calls {
+            return Err(busy(self.options.max_calls, &self.service));
+        }
+        match endpoint.begin() {
+            Some(runs) => Ok((self.hub.begin(), runs)),
+            None => Err(busy(endpoint.limit, request.endpoint())),
+        }
+    }
+
+    fn run(&self, endpoint: &Endpoint, context: Context, request: &Request) -> Running {
+        let content_type = request.content_type().map(known_content_type);
+        let (body, handler) = (request.body().clone(), &endpoint.handler);
+        match &self.layers {
+            None => Running::start(|| handler.answer(context, content_type, body)),
+            Some(layers) => {
+                let (layers, handler) = (layers.clone(), handler.clone());
+                let call = IncomingCall { context, content_type, body, handler };
+                Running::start(|| Box::pin(async move { layers.run(call).await }))
             }
         }
     }
@@ -215,7 +283,7 @@ impl Serving {
         id: RequestId,
         running: Running,
         context: Context,
-        in_flight: InFlight,
+        begun: (InFlight, Runs),
     ) {
         let token = context.token();
         let deadline = context.deadline();
@@ -239,20 +307,22 @@ impl Serving {
         if self.answer(&conn, id, answer) {
             self.hub.send(&conn);
         }
-        drop(in_flight);
+        drop(begun);
     }
 
     fn answer(&self, conn: &Conn, id: RequestId, answer: Answer) -> bool {
         if let Err(error) = &answer {
-            let (service, peer) = (&self.service, conn.peer.remote());
+            let (service, peer) = (&*self.service, conn.peer.remote());
             tracing::debug!(service, peer, code = error.code(), %error, "answering with an error");
         }
         let mut state = conn.state();
         match answer {
-            Ok((content_type, body)) => state.session.reply(id, Ok((&content_type, &body))),
+            Ok(Reply { content_type, body, .. }) => {
+                state.session.reply(id, Ok((&content_type, &body)))
+            }
             // One with code 0 is somebody's plain text, which stays as it is.
             Err(error) if error.id().is_empty() && error.code() != 0 => {
-                state.session.reply(id, Err(&error.with_id(&self.service)))
+                state.session.reply(id, Err(&error.with_id(&*self.service)))
             }
             Err(error) => state.session.reply(id, Err(&error)),
         }
@@ -261,6 +331,11 @@ impl Serving {
     fn unknown(&self, endpoint: &str) -> Error {
         Error::not_found(format!("service {} has no endpoint {endpoint:?}", self.service))
     }
+}
+
+fn busy(limit: usize, what: &str) -> Error {
+    let detail = format!("{limit} calls of {what} are being served already");
+    Error::new(ErrorKind::Overloaded, detail).with_retry_after(RETRY_AFTER)
 }
 
 impl Pump {

@@ -14,19 +14,24 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
-use super::options::ServerOptions;
+use super::incoming::IncomingEvent;
+use super::options::{ServerOptions, SubscriberOptions};
 use crate::client::Client;
 use crate::context::{Context, Source};
+use crate::middleware::Stack;
 
-type Handle = dyn Fn(Context, &Message) -> Handling + Send + Sync;
+/// What is done with an event, without its type.
+pub(super) type Handle = Arc<dyn Fn(Context, &Message) -> Handling + Send + Sync>;
 type Handling = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
+/// The layers around what is done with events.
+pub(super) type EventStack = Stack<IncomingEvent, ()>;
 
 /// A topic and what is done with its events.
 #[derive(Clone)]
 pub(super) struct Subscriber {
     pub(super) topic: TopicFilter,
-    queue: Option<String>,
-    handle: Arc<Handle>,
+    options: SubscriberOptions,
+    handle: Handle,
 }
 
 /// The tasks that receive, until they are dropped.
@@ -39,7 +44,11 @@ pub(super) struct Subscribers {
 }
 
 impl Subscriber {
-    pub(super) fn new<C, T, F, Fut>(topic: TopicFilter, queue: Option<&str>, handler: F) -> Self
+    pub(super) fn new<C, T, F, Fut>(
+        topic: TopicFilter,
+        options: SubscriberOptions,
+        handler: F,
+    ) -> Self
     where
         C: Decode<T>,
         T: Send + 'static,
@@ -56,14 +65,15 @@ impl Subscriber {
                 Err(error) => Box::pin(ready(Err(error))),
             }
         };
-        Self { topic, queue: queue.map(str::to_owned), handle: Arc::new(handle) }
+        Self { topic, options, handle: Arc::new(handle) }
     }
 }
 
 impl Subscribers {
     pub(super) async fn start(
-        service: &str,
+        service: &Arc<str>,
         subscribers: Vec<Subscriber>,
+        layers: Option<&EventStack>,
         broker: &dyn Broker,
         client: &Client,
         options: &ServerOptions,
@@ -74,13 +84,15 @@ impl Subscribers {
         let mut tasks = Vec::new();
         for subscriber in subscribers {
             let mut how = SubscribeOptions::default();
-            how.queue.clone_from(&subscriber.queue);
+            how.queue.clone_from(&subscriber.options.queue);
             let subscription = broker.subscribe(&subscriber.topic, how).await?;
+            let at_once = subscriber.options.max_events.unwrap_or(options.max_events);
             let receiver = Receiver {
-                service: service.to_owned(),
+                service: service.clone(),
                 subscriber,
+                layers: layers.cloned(),
                 client: client.clone(),
-                room: Arc::new(Semaphore::new(options.max_events.clamp(1, Semaphore::MAX_PERMITS))),
+                room: Arc::new(Semaphore::new(at_once.clamp(1, Semaphore::MAX_PERMITS))),
                 handling: handling.clone(),
                 stop: stop.clone(),
                 abort: abort.clone(),
@@ -107,8 +119,9 @@ impl Subscribers {
 }
 
 struct Receiver {
-    service: String,
+    service: Arc<str>,
     subscriber: Subscriber,
+    layers: Option<EventStack>,
     client: Client,
     room: Arc<Semaphore>,
     handling: TaskTracker,
@@ -145,14 +158,20 @@ impl Receiver {
     async fn handle(&self, delivery: Delivery) {
         // The semaphore is never closed.
         let Ok(permit) = self.room.clone().acquire_owned().await else { return };
-        let topic = delivery.topic.to_string();
-        let names = (self.service.clone(), topic.clone(), String::new());
-        let source = Source::Event(delivery.message.header.clone());
-        let context = Context::new(names, source, None, self.client.clone());
-        let handle = self.subscriber.handle.clone();
+        let topic = delivery.topic.clone();
+        let source = Source::Event(topic.clone(), delivery.message.header.clone());
+        let context = Context::new(self.service.clone(), source, None, self.client.clone());
+        let (handle, layers) = (self.subscriber.handle.clone(), self.layers.clone());
         let failures = self.failures.clone();
         let work = async move {
-            let started = catch_unwind(AssertUnwindSafe(|| handle(context, &delivery.message)));
+            let message = &delivery.message;
+            let started = catch_unwind(AssertUnwindSafe(|| match layers {
+                None => handle(context, message),
+                Some(layers) => {
+                    let event = IncomingEvent { context, message: message.clone(), handle };
+                    Box::pin(async move { layers.run(event).await })
+                }
+            }));
             let done = match started {
                 Ok(handling) => AssertUnwindSafe(handling).catch_unwind().await,
                 Err(panic) => Err(panic),
@@ -165,7 +184,7 @@ impl Receiver {
             if let Err(error) = result
                 && let Some(count) = failures.count()
             {
-                tracing::warn!(topic, %error, count, "events could not be handled");
+                tracing::warn!(%topic, %error, count, "events could not be handled");
             }
             drop(permit);
         };

@@ -14,10 +14,13 @@ use uuid::Uuid;
 
 use super::{Identity, Service, Times};
 use crate::backends::Selection;
-use crate::client::{Client, ClientOptions};
+use crate::client::{Client, ClientLayers, ClientOptions};
 use crate::context::Context;
+use crate::middleware::{
+    IncomingCall, IncomingEvent, Middleware, OutgoingCall, OutgoingEvent, Reply,
+};
 use crate::plugins::Plugins;
-use crate::server::{Server, ServerOptions};
+use crate::server::{Server, ServerOptions, SubscriberOptions};
 
 /// What a service is made of; see [`Service::builder`]. What is said later counts, so flags are
 /// given last.
@@ -36,6 +39,7 @@ pub struct ServiceBuilder {
     pub(crate) selection: Selection,
     server: Server,
     server_options: ServerOptions,
+    client_layers: ClientLayers,
     stop_timeout: Duration,
 }
 
@@ -54,6 +58,7 @@ impl ServiceBuilder {
             selection: Selection::default(),
             server: Server::new(),
             server_options: ServerOptions::default(),
+            client_layers: ClientLayers::default(),
             stop_timeout: Duration::from_secs(30),
         }
     }
@@ -112,7 +117,7 @@ impl ServiceBuilder {
     pub fn subscriber_with<C, T, F, Fut>(
         mut self,
         topic: &str,
-        queue: Option<&str>,
+        options: SubscriberOptions,
         handler: F,
     ) -> Self
     where
@@ -121,7 +126,7 @@ impl ServiceBuilder {
         F: Fn(Context, T) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<()>> + Send + 'static,
     {
-        self.server = self.server.subscriber_with::<C, T, F, Fut>(topic, queue, handler);
+        self.server = self.server.subscriber_with::<C, T, F, Fut>(topic, options, handler);
         self
     }
 
@@ -146,6 +151,36 @@ impl ServiceBuilder {
         Fut: Future<Output = Result<()>> + Send + 'static,
     {
         self.server = self.server.queue_subscriber(topic, queue, handler);
+        self
+    }
+
+    /// Serves so many calls of an endpoint at once; see [`Server::limit`].
+    pub fn limit(mut self, endpoint: &str, calls: usize) -> Self {
+        self.server = self.server.limit(endpoint, calls);
+        self
+    }
+
+    /// Puts a layer around the handlers of all endpoints; see [`Server::serve_layer`].
+    pub fn serve_layer(mut self, layer: impl Middleware<IncomingCall, Reply>) -> Self {
+        self.server = self.server.serve_layer(layer);
+        self
+    }
+
+    /// Puts a layer around the handlers of all topics.
+    pub fn event_layer(mut self, layer: impl Middleware<IncomingEvent, ()>) -> Self {
+        self.server = self.server.event_layer(layer);
+        self
+    }
+
+    /// Puts a layer around each call of the service's own client.
+    pub fn call_layer(mut self, layer: impl Middleware<OutgoingCall, Reply>) -> Self {
+        self.client_layers.calls.push(layer);
+        self
+    }
+
+    /// Puts a layer around each event that the service's own client publishes.
+    pub fn publish_layer(mut self, layer: impl Middleware<OutgoingEvent, ()>) -> Self {
+        self.client_layers.events.push(layer);
         self
     }
 
@@ -269,12 +304,10 @@ impl ServiceBuilder {
             )));
         }
         let backends = self.selection.build()?;
-        let client = Client::with_options(
-            backends.registry.clone(),
-            backends.transport.clone(),
-            backends.broker.clone(),
-            self.client_options,
-        );
+        let mut client_options = self.client_options;
+        // Its own zone is where the nodes that it calls should be.
+        client_options.zone = client_options.zone.or_else(|| self.metadata.get("zone").cloned());
+        let client = Client::layered(backends.clone(), client_options, &self.client_layers);
         Ok(Service {
             identity: Identity {
                 name: name.to_string(),

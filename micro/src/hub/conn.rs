@@ -1,0 +1,299 @@
+//! One session with its peer.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use micro_core::transport::{Peer, Refused};
+use micro_core::wire::{CallId, Counts, Event, IdMap, Outgoing, RequestId, Session};
+use micro_core::{RequestState, Result};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::pending::{Outcome, Pending};
+use super::silence::Silence;
+use super::{Dropped, Hub, lock};
+
+/// go-micro forgets a socket that was silent for 60 s; one silent for so long is dialled anew.
+const IDLE: Duration = Duration::from_secs(50);
+
+/// One session with its peer.
+pub(crate) struct Conn {
+    pub(crate) peer: Peer,
+    dropped: Arc<Dropped>,
+    state: Mutex<State>,
+    /// It is in the flusher's list.
+    pub(super) listed: AtomicBool,
+    /// The flusher waits until its peer has room.
+    pub(super) waiting: AtomicBool,
+    /// Its peer takes nothing any more.
+    closed: AtomicBool,
+}
+
+pub(crate) struct State {
+    pub(crate) session: Session,
+    calls: IdMap<CallId, Waiter>,
+    /// No call's time is over before this.
+    expiry: Option<Instant>,
+    silence: Silence,
+    /// What stops the handlers that were not ready at once.
+    pub(crate) handlers: IdMap<RequestId, CancellationToken>,
+    pub(crate) last_used: Instant,
+}
+
+/// Who waits for an answer, and how long.
+struct Waiter {
+    answer: oneshot::Sender<Outcome>,
+    began: Instant,
+    limit: Limit,
+}
+
+/// How long a call waits.
+#[derive(Clone, Copy)]
+pub(crate) struct Limit {
+    /// For its answer.
+    pub(crate) answer: Instant,
+    /// For the peer to take it.
+    pub(crate) taken: Instant,
+}
+
+/// What became of draining a session.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Drained {
+    Empty,
+    Full,
+}
+
+impl Conn {
+    pub(crate) fn new(peer: Peer, session: Session, dropped: Arc<Dropped>) -> Arc<Self> {
+        let now = Instant::now();
+        Arc::new(Self {
+            peer,
+            dropped,
+            state: Mutex::new(State {
+                session,
+                calls: IdMap::default(),
+                expiry: None,
+                silence: Silence::new(now),
+                handlers: IdMap::default(),
+                last_used: now,
+            }),
+            listed: AtomicBool::new(false),
+            waiting: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+        })
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
+    /// Queues a call; its answer comes to the [`Pending`]. `None` if another session is to be
+    /// dialled: the peer takes nothing any more, or may have forgotten this one.
+    pub(crate) fn call(
+        self: &Arc<Self>,
+        hub: &Hub,
+        call: &Outgoing<'_>,
+        now: Instant,
+        limit: Limit,
+    ) -> Option<Result<Pending>> {
+        let mut state = self.state();
+        if !self.is_usable(&state, now) {
+            return None;
+        }
+        let id = match state.session.call(call) {
+            Ok(id) => id,
+            Err(error) => return Some(Err(error)),
+        };
+        let (answer, waits) = oneshot::channel();
+        if state.calls.is_empty() {
+            state.silence.begin(now);
+        }
+        let expiry = limit.answer.min(limit.taken);
+        state.expiry = Some(state.expiry.map_or(expiry, |earlier| earlier.min(expiry)));
+        state.calls.insert(id, Waiter { answer, began: now, limit });
+        state.last_used = now;
+        let due = expiry.min(state.silence.due());
+        drop(state);
+        hub.ticks.at(due);
+        Some(Ok(Pending::new(self.clone(), id, waits)))
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// Whether it takes calls now.
+    pub(crate) fn can_be_called(&self, now: Instant) -> bool {
+        let state = self.state();
+        self.is_usable(&state, now)
+    }
+
+    fn is_usable(&self, state: &State, now: Instant) -> bool {
+        let idle = now.saturating_duration_since(state.last_used);
+        !self.is_closed() && (idle < IDLE || !state.session.is_idle())
+    }
+
+    /// Whether there is any use in keeping it: it can be called, or something is going on.
+    pub(crate) fn is_of_use(&self, now: Instant) -> bool {
+        let state = self.state();
+        self.is_usable(&state, now) || !state.session.is_idle()
+    }
+
+    /// Takes in a packet; what is for a runtime to act on is appended to `requests`. False if it
+    /// was garbage.
+    pub(crate) fn on_packet(&self, packet: &[u8], now: Instant, requests: &mut Vec<Event>) -> bool {
+        let mut state = self.state();
+        state.last_used = now;
+        state.silence.heard(now);
+        let (mut events, before) = (Vec::new(), state.session.counts());
+        state.session.on_packet(packet, &mut events);
+        let garbage = state.session.counts().garbage > before.garbage;
+        self.act(state, before, events, requests);
+        !garbage
+    }
+
+    /// The peer takes nothing any more: see [`Session::undelivered`].
+    pub(crate) fn undelivered(&self, packets: u64, over: bool) {
+        self.closed.store(true, Ordering::Release);
+        let mut state = self.state();
+        let (mut events, before) = (Vec::new(), state.session.counts());
+        state.session.undelivered(packets, over, &mut events);
+        self.act(state, before, events, &mut Vec::new());
+    }
+
+    /// Ends the calls whose time is over, and asks a peer that was silent for long whether it
+    /// lives. True if there is something to be sent.
+    pub(crate) fn on_time(&self, hub: &Hub, now: Instant) -> bool {
+        let mut state = self.state();
+        if state.calls.is_empty() {
+            state.expiry = None;
+            return false;
+        }
+        let over = match state.expiry {
+            Some(expiry) if expiry <= now => state.expire(now),
+            _ => Vec::new(),
+        };
+        let mut probes = false;
+        let mut next = state.expiry;
+        if !self.is_closed() && !state.calls.is_empty() {
+            if state.silence.due() <= now {
+                state.silence.asked(now);
+                // What waits to be sent asks by itself, once it is.
+                if !state.session.has_output() {
+                    state.session.probe();
+                    probes = true;
+                }
+            }
+            next = next.map(|next| next.min(state.silence.due()));
+        }
+        drop(state);
+        if let Some(next) = next {
+            hub.ticks.at(next);
+        }
+        for (waiter, known) in over {
+            // Whoever does not wait any more has said so to the session.
+            let _ = waiter.answer.send(Err(known));
+        }
+        probes
+    }
+
+    /// Sends until the session is empty or the peer has no room.
+    pub(super) fn drain(&self) -> Drained {
+        let mut state = self.state();
+        let (mut events, before) = (Vec::new(), state.session.counts());
+        let mut limit = self.peer.max_packet();
+        let mut taken = false;
+        let drained = loop {
+            let Some(packet) = state.session.next_packet(limit, &mut events) else {
+                break Drained::Empty;
+            };
+            match self.peer.try_send(packet) {
+                Ok(()) => {
+                    state.session.taken();
+                    taken = true;
+                }
+                Err(Refused::Full(_)) => break Drained::Full,
+                Err(Refused::TooLarge(packet)) => {
+                    limit = self.peer.max_packet().min(packet.len() - 1);
+                }
+                Err(_) => {
+                    self.closed.store(true, Ordering::Release);
+                    state.session.undelivered(0, false, &mut events);
+                    break Drained::Empty;
+                }
+            }
+        };
+        if taken {
+            state.last_used = Instant::now();
+        }
+        self.act(state, before, events, &mut Vec::new());
+        drained
+    }
+
+    fn act(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        before: Counts,
+        events: Vec<Event>,
+        requests: &mut Vec<Event>,
+    ) {
+        let (mut answered, mut cancelled) = (Vec::new(), Vec::new());
+        for event in events {
+            match event {
+                Event::Reply { call, reply } => {
+                    if let Some(waiter) = state.calls.remove(&call) {
+                        let after = state.last_used.saturating_duration_since(waiter.began);
+                        state.silence.answered(after);
+                        answered.push((waiter, reply));
+                    }
+                }
+                Event::Failed { call, error } => {
+                    answered.extend(state.calls.remove(&call).map(|waiter| (waiter, Err(error))));
+                }
+                Event::Cancelled { id } => cancelled.extend(state.handlers.remove(&id)),
+                other => requests.push(other),
+            }
+        }
+        let now = state.session.counts();
+        // Woken only when the lock is free again.
+        drop(state);
+        for (waiter, reply) in answered {
+            // Whoever does not wait any more has said so to the session.
+            let _ = waiter.answer.send(Ok(reply));
+        }
+        for handler in cancelled {
+            handler.cancel();
+        }
+        self.dropped.tell(self.peer.remote(), before, now);
+    }
+
+    pub(super) fn give_up(&self, call: CallId) {
+        let mut state = self.state();
+        state.calls.remove(&call);
+        state.session.give_up(call);
+    }
+}
+
+impl State {
+    /// Gives up the calls whose time is over; what is known of each.
+    fn expire(&mut self, now: Instant) -> Vec<(Waiter, RequestState)> {
+        let (mut over, mut next) = (Vec::new(), None::<Instant>);
+        for (id, waiter) in &self.calls {
+            let unsent = waiter.limit.taken < waiter.limit.answer && self.session.is_unsent(*id);
+            let expiry = if unsent { waiter.limit.taken } else { waiter.limit.answer };
+            if expiry <= now {
+                over.push(*id);
+            } else {
+                next = Some(next.map_or(expiry, |earlier| earlier.min(expiry)));
+            }
+        }
+        self.expiry = next;
+        let calls = over.into_iter().filter_map(|id| {
+            let waiter = self.calls.remove(&id)?;
+            Some((waiter, self.session.give_up(id).unwrap_or(RequestState::Unknown)))
+        });
+        calls.collect()
+    }
+}
