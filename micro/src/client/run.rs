@@ -32,11 +32,11 @@ impl OutgoingCall {
             None => &options.metadata,
         };
         let retries = options.retries.unwrap_or(inner.options.retries);
-        let (mut attempts, mut failed) = (0, Failed::new());
+        let (mut attempts, mut failed, mut last) = (0, Failed::new(), None);
         let mut backoff = Backoff::new();
         loop {
             if now >= deadline {
-                return Err(self.no_time());
+                return Err(last.unwrap_or_else(|| self.no_time()));
             }
             let target = self.target(&failed, deadline).await?;
             if attempts > 0 && target.has_failed(&failed) {
@@ -44,7 +44,7 @@ impl OutgoingCall {
                 sleep_until(deadline.min(after(backoff.next()))).await;
                 now = Instant::now();
                 if now >= deadline {
-                    return Err(self.no_time());
+                    return Err(last.unwrap_or_else(|| self.no_time()));
                 }
             }
             // Only what may be tried again has attempts; the last one has all the time.
@@ -70,6 +70,7 @@ impl OutgoingCall {
             }
             let (service, endpoint, node) = (&self.service, &self.endpoint, target.id());
             tracing::debug!(service, endpoint, node, %error, "trying again");
+            last = Some(error);
             attempts += 1;
             target.note(&mut failed);
             now = Instant::now();
