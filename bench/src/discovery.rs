@@ -1,15 +1,14 @@
 //! Cold discovery: how long the first lookup of a service takes that has many nodes.
 //!
 //! Each node is a registry of its own: it subscribes, is asked and answers for itself, as in a
-//! process of its own. What is not as there: they share one process and ten of them a connection
-//! (as the bodies of their answers do not differ in size, NATS sends a query once for each of
-//! them all the same), so that all answers of 1,000 nodes are written by the cores that also
-//! carry NATS and the one who asks.
+//! process of its own. What is not as there: ten share a connection, and all one process, so that
+//! the cores that carry NATS and the one who asks have to write all answers too.
 //!
 //! Whoever asks is a registry that has never asked before: once on a connection that is there
-//! already, and once as in a new process, with a connection yet to be made.
+//! already, and once as in a new process, with a connection yet to be made. Before each lookup
+//! there is a pause, so that nobody is still busy with answers to the one before.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use micro::nats::{Nats, NatsRegistry};
@@ -23,6 +22,8 @@ use crate::worker::Worker;
 
 /// Nodes that share a connection.
 const PER_CONNECTION: usize = 10;
+/// Before each lookup.
+const PAUSE: Duration = Duration::from_millis(50);
 /// How many register at the same time.
 const AT_ONCE: usize = 50;
 const SERVICE: &str = "bench.nodes";
@@ -114,16 +115,8 @@ pub(crate) async fn load(address: &str) -> anyhow::Result<()> {
     lines::carry_out(async |order: Order| {
         let (mut connected, mut connecting) = (Vec::new(), Vec::new());
         for _ in 0..order.times {
-            let start = Instant::now();
-            let registry = NatsRegistry::with(&nats);
-            let found = count(&registry.get(&name).await?);
-            connected.push((start.elapsed().as_secs_f64() * 1e3, found));
-
-            let start = Instant::now();
-            let registry = NatsRegistry::new([address])?;
-            let found = count(&registry.get(&name).await?);
-            connecting.push((start.elapsed().as_secs_f64() * 1e3, found));
-            registry.close().await?;
+            connected.push(look_up(&name, || Ok(NatsRegistry::with(&nats))).await?);
+            connecting.push(look_up(&name, || NatsRegistry::new([address])).await?);
         }
         Ok(Found {
             nodes: order.nodes,
@@ -134,8 +127,19 @@ pub(crate) async fn load(address: &str) -> anyhow::Result<()> {
     .await
 }
 
-fn count(versions: &[Service]) -> usize {
-    versions.iter().map(|version| version.nodes.len()).sum()
+/// The first lookup of a registry that is made for it: its time in ms, and how many nodes it found.
+async fn look_up(
+    name: &ServiceName,
+    make: impl Fn() -> micro::Result<NatsRegistry>,
+) -> micro::Result<(f64, usize)> {
+    tokio::time::sleep(PAUSE).await;
+    let start = Instant::now();
+    let registry = make()?;
+    let versions = registry.get(name).await?;
+    let took = start.elapsed();
+    registry.close().await?;
+    let found = versions.iter().map(|version| version.nodes.len()).sum();
+    Ok((took.as_secs_f64() * 1e3, found))
 }
 
 impl Lookups {

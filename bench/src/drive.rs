@@ -16,7 +16,7 @@ use crate::{calls, discovery};
 const CELLS: &[(usize, usize)] =
     &[(16, 1), (16, 64), (16, 256), (1024, 1), (1024, 64), (1024, 256)];
 const NODES: &[usize] = &[10, 100, 1_000];
-const LOOKUPS: usize = 100;
+const LOOKUPS: usize = 60;
 
 #[derive(Args)]
 pub(crate) struct Options {
