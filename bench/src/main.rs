@@ -1,0 +1,83 @@
+//! What calls and discovery cost over NATS: typed calls beside async-nats alone, in turns, so that
+//! the ratio of the two means something on whatever machine.
+//!
+//! `micro-bench run` is the driver. It starts a nats-server and this program again, once for each
+//! server and each client, and has the clients measure one after the other:
+//!
+//! * **B**, the baseline: `async_nats::Client::request()` to a subscriber that publishes the reply,
+//!   what one would write by hand ([`baseline`]);
+//! * **ours**: a typed call through the whole stack ([`typed`]);
+//! * **discovery**: the first lookup of a service of many nodes ([`discovery`]).
+//!
+//! Both are called by the same closed loop ([`load`]). The other subcommands are those processes;
+//! they read orders from stdin, a line of JSON each, answer each with a line, and end with stdin:
+//!
+//! ```text
+//! $ echo '{"size":16,"in_flight":64,"seconds":5}' | micro-bench load-micro --nats 127.0.0.1:4222
+//! ```
+
+mod baseline;
+mod calls;
+mod discovery;
+mod drive;
+mod lines;
+mod load;
+mod machine;
+mod report;
+mod stats;
+mod typed;
+mod worker;
+
+use clap::{Args, Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "micro-bench", about = "What calls and discovery cost, beside async-nats alone")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Starts a nats-server and all the processes, measures in turns, prints tables
+    Run(drive::Options),
+    /// Serves the baseline: a subscriber that publishes the reply
+    ServeB(Nats),
+    /// Calls the baseline, as each line of stdin orders
+    LoadB(Nats),
+    /// Serves a typed endpoint
+    ServeMicro(Nats),
+    /// Calls the typed endpoint, as each line of stdin orders
+    LoadMicro(Nats),
+    /// Registers the nodes of one service, each in a registry of its own
+    ServeNodes {
+        #[command(flatten)]
+        nats: Nats,
+        /// How many
+        #[arg(long)]
+        nodes: usize,
+    },
+    /// Looks such a service up, as each line of stdin orders
+    LoadDiscovery(Nats),
+}
+
+#[derive(Args)]
+struct Nats {
+    /// Where NATS is
+    #[arg(long = "nats", value_name = "HOST:PORT", default_value = "127.0.0.1:4222")]
+    address: String,
+}
+
+// The default runtime, as an application has it.
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    match Cli::parse().command {
+        Command::Run(options) => drive::run(&options).await,
+        Command::ServeB(nats) => baseline::serve(&nats.address).await,
+        Command::LoadB(nats) => baseline::load(&nats.address).await,
+        Command::ServeMicro(nats) => typed::serve(&nats.address).await,
+        Command::LoadMicro(nats) => typed::load(&nats.address).await,
+        Command::ServeNodes { nats, nodes } => discovery::serve(&nats.address, nodes).await,
+        Command::LoadDiscovery(nats) => discovery::load(&nats.address).await,
+    }
+}
