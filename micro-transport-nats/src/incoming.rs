@@ -1,19 +1,17 @@
 //! The receiver of a port.
 
 use std::fmt;
-use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_util::Stream;
 use micro_core::transport::{Arrival, Incoming, Link, Peer};
 use micro_core::{Error, Result};
 use micro_nats::async_nats::{Message, StatusCode, Subscriber};
-use tokio::time::{Instant, Sleep};
 
 use crate::dropped::Reason;
-use crate::link::NatsLink;
+use crate::gone::Stopped;
 use crate::listening::Listening;
 use crate::peers::Peers;
 
@@ -28,10 +26,8 @@ pub(crate) struct NatsIncoming {
     listening: Option<Arc<Listening>>,
     /// Which of the two is polled first; they take turns, so that neither starves the other.
     listening_first: bool,
-    /// Peers at which nobody listens, each with the fence that settles its account.
-    stopped: Vec<(u64, Weak<NatsLink>)>,
-    /// When a fence that did not come back is sent again; runs while there are stopped peers.
-    again: Option<Pin<Box<Sleep>>>,
+    /// Peers at which nobody listens.
+    stopped: Stopped,
 }
 
 impl NatsIncoming {
@@ -40,20 +36,13 @@ impl NatsIncoming {
         returns: Subscriber,
         listening: Option<Arc<Listening>>,
     ) -> Self {
-        Self {
-            peers,
-            returns: Some(returns),
-            listening,
-            listening_first: false,
-            stopped: Vec::new(),
-            again: None,
-        }
+        let stopped = Stopped::new(Arc::clone(&peers));
+        Self { peers, returns: Some(returns), listening, listening_first: false, stopped }
     }
 
     /// True if there is surely more to read.
     fn poll_returns(&mut self, cx: &mut Context<'_>, out: &mut Vec<Arrival>) -> bool {
         let mut settle = false;
-        let mut stopped = false;
         let mut seen = 0;
         while let Some(returns) = &mut self.returns {
             if seen == AT_ONCE {
@@ -62,88 +51,51 @@ impl NatsIncoming {
             match Pin::new(returns).poll_next(cx) {
                 Poll::Ready(Some(message)) => {
                     seen += 1;
-                    match self.on_return(message, out) {
-                        Return::Handled => {}
-                        Return::Fence => settle = true,
-                        Return::Stopped(fence, link) => {
-                            self.stopped.push((fence, Arc::downgrade(&link)));
-                            stopped = true;
-                        }
-                    }
+                    settle |= self.on_return(message, out);
                 }
                 Poll::Ready(None) => self.returns = None,
                 Poll::Pending => break,
             }
         }
         if settle {
-            self.settle(out);
-        }
-        if stopped {
-            // One for all that stopped in this poll.
-            self.fence();
+            self.stopped.settle(out);
         }
         seen == AT_ONCE
     }
 
-    fn on_return(&self, message: Message, out: &mut Vec<Arrival>) -> Return {
+    /// True if it was a fence.
+    fn on_return(&mut self, message: Message, out: &mut Vec<Arrival>) -> bool {
         let peers = &self.peers;
-        let Some(token) = peers.token(&message.subject) else {
-            peers.counters.count(Reason::UnknownPeer);
-            return Return::Handled;
-        };
+        let nobody_there = message.status == Some(StatusCode::NO_RESPONDERS);
+        let token = peers.token(&message.subject).unwrap_or_default();
         let Ok(id) = token.parse() else {
-            if peers.fences.on_token(token, &peers.nats) {
-                return Return::Fence;
+            let fence = peers.fences.on_token(token, &peers.nats);
+            if !fence && !self.stopped.on_answer(&message.subject, token, nobody_there) {
+                peers.counters.count(Reason::UnknownPeer);
             }
-            peers.counters.count(Reason::UnknownPeer);
-            return Return::Handled;
+            return fence;
         };
         let Some(link) = peers.by_id(id) else {
             peers.counters.count(Reason::UnknownPeer);
-            return Return::Handled;
+            return false;
         };
         match message.status {
-            Some(StatusCode::NO_RESPONDERS) => match link.on_nobody_listens() {
-                Some(fence) => return Return::Stopped(fence, link),
-                None => return Return::Handled,
-            },
+            Some(_) if nobody_there => {
+                if let Some(stop) = link.on_nobody_listens() {
+                    self.stopped.add(id, &link, stop);
+                }
+            }
             // No other status is for a publisher.
             Some(_) => {}
+            // Without anything in it, it asks whether we are there: that it arrived is the answer.
+            None if link.accepted() && message.payload.is_empty() => {}
             None if link.accepted() => peers.counters.count(Reason::Unsolicited),
             None => {
+                link.on_reply(message.reply.as_ref());
                 out.push(Arrival::Packet { peer: Peer::new(link), packet: message.payload });
             }
         }
-        Return::Handled
-    }
-
-    /// Reports the peers whose fence is back.
-    fn settle(&mut self, out: &mut Vec<Arrival>) {
-        let returned = self.peers.fences.returned();
-        self.stopped.retain(|(fence, link)| {
-            if *fence > returned {
-                return true;
-            }
-            if let Some(link) = link.upgrade()
-                && let Some(packets) = link.settle()
-            {
-                out.push(Arrival::Undelivered { peer: Peer::new(link), packets });
-            }
-            false
-        });
-        if self.stopped.is_empty() {
-            self.again = None;
-        }
-    }
-
-    /// Sends a fence, and again until no stopped peer waits for one.
-    fn fence(&mut self) {
-        self.peers.fences.send(&self.peers.nats);
-        let at = Instant::now() + self.peers.fences.interval();
-        match &mut self.again {
-            Some(again) => again.as_mut().reset(at),
-            None => self.again = Some(Box::pin(tokio::time::sleep_until(at))),
-        }
+        false
     }
 
     /// True if there is surely more to read.
@@ -171,13 +123,6 @@ impl NatsIncoming {
     }
 }
 
-/// What became of a message to a return address.
-enum Return {
-    Handled,
-    Fence,
-    Stopped(u64, Arc<NatsLink>),
-}
-
 impl Incoming for NatsIncoming {
     fn poll_recv(&mut self, cx: &mut Context<'_>, out: &mut Vec<Arrival>) -> Poll<Result<()>> {
         let before = out.len();
@@ -189,17 +134,7 @@ impl Incoming for NatsIncoming {
             let more = self.poll_returns(cx, out);
             self.poll_listening(cx, out) || more
         };
-        while let Some(again) = &mut self.again {
-            if again.as_mut().poll(cx).is_pending() {
-                break;
-            }
-            self.stopped.retain(|(_, link)| link.strong_count() > 0);
-            if self.stopped.is_empty() {
-                self.again = None;
-            } else {
-                self.fence();
-            }
-        }
+        self.stopped.poll(cx);
         if out.len() > before {
             return Poll::Ready(Ok(()));
         }

@@ -4,6 +4,8 @@ mod address;
 mod config;
 mod dropped;
 mod fence;
+mod gone;
+mod heard;
 mod incoming;
 mod link;
 mod listening;

@@ -9,6 +9,7 @@ use micro_core::transport::{Link, PeerId, Refused};
 use micro_core::{Error, Result};
 use micro_nats::async_nats::Subject;
 
+use crate::heard::{Heard, Home};
 use crate::peers::Peers;
 
 /// One peer: a subject to publish to, and a return address under the port's wildcard.
@@ -19,6 +20,17 @@ pub(crate) struct NatsLink {
     remote: Subject,
     reply: Subject,
     account: Mutex<Account>,
+    /// Locked by the port's receiver alone, for each packet that comes.
+    heard: Mutex<Heard>,
+}
+
+/// A peer that has stopped: nobody listens there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stop {
+    /// The fence behind which its account can be settled.
+    pub(crate) fence: u64,
+    /// The connection over which somebody was there for sure before.
+    pub(crate) was_there: Option<u64>,
 }
 
 /// What was taken and what is known of it. One lock covers the check and the send, so the count
@@ -44,6 +56,8 @@ enum Phase {
     Open,
     /// Nobody listens there: what exactly reached nobody is being found out, or was.
     Stopped,
+    /// The other end is gone, as was reported.
+    Gone,
     Closed,
 }
 
@@ -55,12 +69,12 @@ impl NatsLink {
         reply: Subject,
         accepted: bool,
     ) -> Self {
-        Self { peers, id, accepted, remote, reply, account: Mutex::default() }
+        let (account, heard) = Default::default();
+        Self { peers, id, accepted, remote, reply, account, heard }
     }
 
-    /// "Nobody listens" came for one of its packets. The first time it stops, and returns the
-    /// fence behind which the account can be settled.
-    pub(crate) fn on_nobody_listens(&self) -> Option<u64> {
+    /// "Nobody listens" came for one of its packets. The first time it stops.
+    pub(crate) fn on_nobody_listens(&self) -> Option<Stop> {
         let mut account = self.account();
         account.unheard += 1;
         if account.phase != Phase::Open {
@@ -69,9 +83,12 @@ impl NatsLink {
         account.phase = Phase::Stopped;
         account.confirmed = self.peers.fences.returned() >= account.confirms;
         let fence = self.peers.fences.next();
+        let epoch = self.peers.epoch();
+        let listened = account.confirmed && account.epoch == epoch;
         drop(account);
         self.no_more();
-        Some(fence)
+        let was_there = (listened || self.heard().over(epoch)).then_some(epoch);
+        Some(Stop { fence, was_there })
     }
 
     /// The last so many packets reached nobody; called when the fence is back that
@@ -82,6 +99,53 @@ impl NatsLink {
             return None;
         }
         Some(account.undelivered(self.peers.epoch()))
+    }
+
+    /// Whether nobody listens there, while replies may still come.
+    pub(crate) fn has_stopped(&self) -> bool {
+        self.account().phase == Phase::Stopped
+    }
+
+    /// How many packets it took.
+    pub(crate) fn taken(&self) -> u64 {
+        self.account().taken
+    }
+
+    /// Nothing comes after this; false if it was closed meanwhile.
+    pub(crate) fn end(&self) -> bool {
+        let mut account = self.account();
+        if account.phase != Phase::Stopped {
+            return false;
+        }
+        account.phase = Phase::Gone;
+        drop(account);
+        self.peers.forget(self.id, &self.remote, self.accepted);
+        true
+    }
+
+    /// Takes note of a packet that came.
+    pub(crate) fn on_reply(&self, subject: Option<&Subject>) {
+        let epoch = self.peers.fences.returned_over();
+        self.heard().on_reply(subject, epoch, |subject| self.peers.may_be_asked(subject));
+    }
+
+    /// Where its other end can be asked whether it is still there.
+    pub(crate) fn home(&self) -> Home {
+        self.heard().home().clone()
+    }
+
+    /// How many replies came.
+    pub(crate) fn replies(&self) -> u64 {
+        self.heard().replies()
+    }
+
+    /// Whether a reply came over this connection for sure.
+    pub(crate) fn replied_over(&self, epoch: u64) -> bool {
+        self.heard().over(epoch)
+    }
+
+    fn heard(&self) -> MutexGuard<'_, Heard> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn account(&self) -> MutexGuard<'_, Account> {
@@ -98,7 +162,7 @@ impl NatsLink {
     fn check_open(&self) -> Result<()> {
         match self.account().phase {
             Phase::Open => Ok(()),
-            Phase::Stopped => {
+            Phase::Stopped | Phase::Gone => {
                 Err(Error::unavailable(format!("nobody listens at {}", self.remote.as_str())))
             }
             Phase::Closed => {

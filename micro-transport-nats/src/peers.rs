@@ -1,7 +1,6 @@
 //! What the parts of one open port share: its peers by name and by reply subject.
 
 use std::collections::HashMap;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use micro_nats::Nats;
@@ -26,7 +25,6 @@ pub(crate) struct Peers {
     pub(crate) addresses: Arc<Addresses>,
     /// `<inbox>.`; a peer's number behind it is its return address.
     inbox: String,
-    statistics: Arc<Statistics>,
     table: Mutex<Table>,
 }
 
@@ -49,7 +47,7 @@ impl Peers {
         let inbox = format!("{}.", nats.new_inbox());
         let other = nats.new_inbox();
         let secret = other.rsplit('.').next().unwrap_or(&other);
-        let fences = Fences::new(&inbox, secret, options.fence_interval);
+        let fences = Fences::new(&inbox, secret, options.fence_interval, statistics);
         Self {
             nats,
             options,
@@ -58,7 +56,6 @@ impl Peers {
             closed: Notify::new(),
             addresses,
             inbox,
-            statistics,
             table: Mutex::new(Table::default()),
         }
     }
@@ -73,11 +70,23 @@ impl Peers {
         subject.strip_prefix(&self.inbox)
     }
 
-    /// Which connection to the server this is, counted by the NATS client itself before it uses
-    /// a new one: whoever reads the same number before a send and after an answer knows that no
-    /// other connection was between.
+    /// Which connection to the server this is: see [`Fences::epoch`].
     pub(crate) fn epoch(&self) -> u64 {
-        self.statistics.connects.load(Ordering::SeqCst)
+        self.fences.epoch()
+    }
+
+    /// A reply subject under [`wildcard`](Self::wildcard) that nobody guesses.
+    pub(crate) fn secret_subject(&self, marker: &str) -> Subject {
+        let other = self.nats.new_inbox();
+        let secret = other.rsplit('.').next().unwrap_or(&other);
+        Subject::from(format!("{}{marker}{secret}", self.inbox))
+    }
+
+    /// Whether a message may be sent to a subject that a reply named as its sender's.
+    pub(crate) fn may_be_asked(&self, subject: &str) -> bool {
+        address::flaw(subject).is_none()
+            && !self.addresses.contains(subject)
+            && self.token(subject).is_none()
     }
 
     /// A new peer that we dialled.

@@ -4,13 +4,17 @@
 
 mod common;
 
+use std::time::Duration;
+
+use common::node::Node;
 use common::{End, LIMIT, send, within};
 use futures_util::FutureExt;
 use micro_core::Transport as _;
-use micro_core::transport::{Arrival, Bind, Refused, recv};
+use micro_core::transport::{Arrival, Bind, Peer, Refused, recv};
 use micro_testkit::server::NatsServer;
-use micro_transport_nats::NatsTransport;
+use micro_transport_nats::micro_nats::async_nats::Message;
 use micro_transport_nats::micro_nats::{Nats, State};
+use micro_transport_nats::{NatsTransport, Options};
 
 async fn noticed(nats: &Nats) {
     let mut states = nats.states();
@@ -114,4 +118,125 @@ async fn waiting_for_room_ends_when_the_peer_is_closed() {
     peer.close();
     let ended = tokio::time::timeout(LIMIT, waiting).await.expect("it ends").unwrap();
     assert!(ended.is_err());
+}
+
+/// A peer whose node, with this home, has answered; its node; the request.
+async fn met(server: &NatsServer, client: &mut End, home: Option<&str>) -> (Peer, Node, Message) {
+    let mut node = Node::start(server, "a.node", home).await;
+    let peer = client.port.dial("a.node").unwrap();
+    send(&peer, "question").await;
+    let question = node.request().await;
+    node.reply(&question, "answer").await;
+    client.packet().await;
+    (peer, node, question)
+}
+
+/// NATS is back, and so is the client, before anybody else.
+async fn restarted(server: &mut NatsServer, client: &End) {
+    let nats = client.transport.nats();
+    server.stop().await;
+    noticed(nats).await;
+    server.restart().await;
+    within("a connection", async { while nats.connected().await.is_err() {} }).await;
+}
+
+async fn client_with_grace(server: &NatsServer, grace: Duration) -> End {
+    let options = Options::default().with_reconnect_grace(grace);
+    let nats = Nats::new([server.address()]).unwrap();
+    End::open(&NatsTransport::with_options(&nats, options), Bind::ClientOnly).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_is_back_later_than_we_are_is_not_closed() {
+    let mut server = NatsServer::start().await;
+    let mut client = client_with_grace(&server, Duration::from_secs(600)).await;
+    let (peer, node, question) = met(&server, &mut client, Some("a.home")).await;
+    drop(node);
+    restarted(&mut server, &client).await;
+    send(&peer, "too early").await;
+    assert_eq!(client.undelivered().await.0.id(), peer.id());
+
+    // It is asked until it is back.
+    let mut node = Node::start(&server, "elsewhere", Some("a.home")).await;
+    tokio::select! {
+        message = node.asked() => assert!(message.payload.is_empty()),
+        arrival = client.next() => panic!("it lives, but {arrival:?} came"),
+    }
+    node.reply(&question, "late").await;
+    assert_eq!(client.packet().await.1, "late");
+    // Now we know that it is back.
+    drop(node);
+    assert_eq!(client.closed().await.0.id(), peer.id());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_drains_over_a_restart_of_nats_is_asked_on() {
+    let mut server = NatsServer::start().await;
+    let mut client = client_with_grace(&server, Duration::from_secs(600)).await;
+    let (peer, mut node, question) = met(&server, &mut client, Some("a.home")).await;
+    node.stop_listening().await;
+    send(&peer, "to nobody").await;
+    assert_eq!(client.undelivered().await.1, 1);
+    drop(node);
+    restarted(&mut server, &client).await;
+    let mut node = Node::start(&server, "elsewhere", Some("a.home")).await;
+    tokio::select! {
+        message = node.asked() => assert!(message.payload.is_empty()),
+        arrival = client.next() => panic!("it lives, but {arrival:?} came"),
+    }
+    node.reply(&question, "late").await;
+    assert_eq!(client.packet().await.1, "late");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_cannot_be_asked_is_not_closed_for_being_back_later() {
+    let mut server = NatsServer::start().await;
+    let mut client = client_with_grace(&server, Duration::ZERO).await;
+    let (peer, node, question) = met(&server, &mut client, None).await;
+    drop(node);
+    restarted(&mut server, &client).await;
+    send(&peer, "too early").await;
+    assert_eq!(client.undelivered().await.0.id(), peer.id());
+    let node = Node::start(&server, "elsewhere", None).await;
+    node.reply(&question, "late").await;
+    assert_eq!(client.packet().await.1, "late");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_never_comes_back_is_closed_after_the_grace() {
+    let mut server = NatsServer::start().await;
+    let mut client = client_with_grace(&server, Duration::from_millis(200)).await;
+    let (peer, node, _) = met(&server, &mut client, Some("a.home")).await;
+    drop(node);
+    restarted(&mut server, &client).await;
+    send(&peer, "to nobody").await;
+    assert_eq!(client.undelivered().await.0.id(), peer.id());
+    assert_eq!(client.closed().await.0.id(), peer.id());
+}
+
+/// A server that shuts down closes one connection after the other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_end_of_nats_is_not_the_end_of_a_node() {
+    for round in 0..40 {
+        let mut server = NatsServer::start().await;
+        let mut client = client_with_grace(&server, Duration::from_secs(600)).await;
+        let home = (round % 2 == 0).then_some("a.home");
+        let (peer, _node, _) = met(&server, &mut client, home).await;
+        let flood = tokio::spawn(async move {
+            while let Ok(()) | Err(Refused::Full(_)) = peer.try_send("x".into()) {
+                tokio::task::yield_now().await;
+            }
+            peer
+        });
+        let nats = client.transport.nats().clone();
+        let over = async {
+            server.stop().await;
+            noticed(&nats).await;
+        };
+        tokio::select! {
+            () = over => {}
+            arrival = client.next() => panic!("round {round}: {arrival:?} came"),
+        }
+        flood.abort();
+    }
 }

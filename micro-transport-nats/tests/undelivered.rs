@@ -6,17 +6,20 @@ mod common;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use common::listener::RawListener;
 use common::{End, next, send, stranger, subscribe, within};
 use micro_core::transport::{Arrival, Bind, Peer, Refused};
 use micro_testkit::server::NatsServer;
-use micro_transport_nats::NatsTransport;
 use micro_transport_nats::micro_nats::Nats;
+use micro_transport_nats::{NatsTransport, Options};
 
+/// Whether the other end is gone is not the subject here.
 async fn client(nats: &Nats) -> End {
-    End::open(&NatsTransport::with(nats), Bind::ClientOnly).await
+    let options = Options::default().with_no_reply_wait(Duration::from_secs(600));
+    End::open(&NatsTransport::with_options(nats, options), Bind::ClientOnly).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

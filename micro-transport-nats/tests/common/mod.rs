@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, missing_docs)]
 
 pub mod listener;
+pub mod node;
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -65,6 +66,13 @@ impl End {
         match self.next().await {
             Arrival::Undelivered { peer, packets } => (peer, packets),
             other => panic!("Undelivered was to come, not {other:?}"),
+        }
+    }
+
+    pub async fn closed(&mut self) -> (Peer, u64) {
+        match self.next().await {
+            Arrival::Closed { peer, packets } => (peer, packets),
+            other => panic!("Closed was to come, not {other:?}"),
         }
     }
 
