@@ -103,8 +103,16 @@ impl Header {
 
     /// The value of this key in whatever ASCII case; an exact match is preferred.
     pub fn get_ignore_case(&self, key: &str) -> Option<&str> {
-        self.get(key)
-            .or_else(|| self.iter().find(|(k, _)| k.eq_ignore_ascii_case(key)).map(|(_, v)| v))
+        let mut alike = None;
+        for (known, value) in self.iter().filter(|(known, _)| known.len() == key.len()) {
+            if known == key {
+                return Some(value);
+            }
+            if alike.is_none() && known.eq_ignore_ascii_case(key) {
+                alike = Some(value);
+            }
+        }
+        alike
     }
 
     /// Removes exactly this key and returns its value.

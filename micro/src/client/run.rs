@@ -38,7 +38,7 @@ impl OutgoingCall {
             if now >= deadline {
                 return Err(last.unwrap_or_else(|| self.no_time()));
             }
-            let target = self.target(&failed, deadline).await?;
+            let target = self.target(&failed, now, deadline).await?;
             if attempts > 0 && target.has_failed(&failed) {
                 // Another node is tried at once, one that failed only after a pause.
                 sleep_until(deadline.min(after(backoff.next()))).await;
@@ -91,14 +91,15 @@ impl OutgoingCall {
     }
 
     /// The node to try next.
-    async fn target(&self, failed: &Failed, deadline: Instant) -> Result<Target<'_>> {
+    async fn target(&self, failed: &Failed, now: Instant, deadline: Instant) -> Result<Target<'_>> {
         let inner = &*self.client.inner;
         if let Some(address) = &self.options.address {
             return Ok(Target::Address(address));
         }
         let nodes = match inner.cache.known(&self.service) {
             Some(known) => known,
-            None => self.find(deadline).await?,
+            // Boxed, so that the usual call is small.
+            None => Box::pin(self.find(now, deadline)).await?,
         };
         let filters = [inner.options.filter.as_ref(), self.options.filter.as_ref()];
         match pick(&nodes, inner.options.strategy, filters, failed) {
@@ -107,10 +108,10 @@ impl OutgoingCall {
         }
     }
 
-    async fn find(&self, deadline: Instant) -> Result<Arc<Nodes>> {
+    async fn find(&self, now: Instant, deadline: Instant) -> Result<Arc<Nodes>> {
         let inner = &*self.client.inner;
         let name = ServiceName::new(self.service.as_str()).map_err(not_sent)?;
-        match timeout_at(self.connect_deadline(deadline), inner.cache.find(&name)).await {
+        match timeout_at(self.connect_deadline(now, deadline), inner.cache.find(&name)).await {
             Ok(found) => found.map_err(not_sent),
             Err(_) => {
                 let late = || Error::timeout(format!("no answer about service {name} in time"));
@@ -135,13 +136,13 @@ impl OutgoingCall {
             metadata,
             body: &self.body,
         };
-        let limits = Limit { answer: limit, taken: self.connect_deadline(limit) };
+        let limits = Limit { answer: limit, taken: self.connect_deadline(now, limit) };
         let _load = target.begin();
         let mut lease = target.lease(&call);
         let (pending, lease, in_flight) = loop {
             let lease = match lease.take() {
                 Some(lease) => lease,
-                None => self.lease(target, limit).await?,
+                None => Box::pin(self.lease(target, now, limit)).await?,
             };
             let in_flight = lease.hub.begin();
             // A session that cannot be used any more is dialled anew.
@@ -177,9 +178,9 @@ impl OutgoingCall {
     }
 
     /// The session with that node, on a network that is there.
-    async fn lease(&self, target: &Target<'_>, limit: Instant) -> Result<Arc<Lease>> {
+    async fn lease(&self, target: &Target<'_>, now: Instant, limit: Instant) -> Result<Arc<Lease>> {
         let inner = &*self.client.inner;
-        let wait = self.connect_deadline(limit);
+        let wait = self.connect_deadline(now, limit);
         let opened = inner.pool.lease(target.address(), &self.options.content_type);
         let opened = timeout_at(wait, opened).await;
         let lease = opened.unwrap_or_else(|_| Err(self.no_room())).map_err(not_sent)?;
@@ -198,8 +199,8 @@ impl OutgoingCall {
         self.client.inner.transport.health().err().unwrap_or_else(no_room)
     }
 
-    fn connect_deadline(&self, deadline: Instant) -> Instant {
-        deadline.min(after(self.client.inner.options.connect_wait))
+    fn connect_deadline(&self, now: Instant, deadline: Instant) -> Instant {
+        deadline.min(now + self.client.inner.options.connect_wait.min(NEVER))
     }
 }
 
