@@ -9,7 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::calls::Plan;
 use crate::machine::Machine;
-use crate::report::Report;
+use crate::report::{Calls, Discovery, Report};
 use crate::{calls, discovery};
 
 /// Body and calls in flight.
@@ -75,21 +75,23 @@ pub(crate) async fn run(options: &Options) -> anyhow::Result<()> {
 
 async fn measure(options: &Options) -> anyhow::Result<()> {
     let machine = Machine::look(&binary()).await;
-    eprintln!("micro-bench: {machine}");
+    // Each part as soon as it is there: what comes later may fail.
+    println!("{machine}");
     let mut nats = NatsServer::start().await;
     let mut report = Report { machine, calls: Vec::new(), discovery: Vec::new() };
     if options.wants(Part::Calls) {
         report.calls = calls::measure(&nats.address(), &options.plan()).await?;
+        print!("{}", Calls(&report.calls));
     }
     if options.wants(Part::Discovery) {
         let (sizes, times) = options.lookups();
         report.discovery = discovery::measure(&nats.address(), sizes, times).await?;
+        print!("{}", Discovery(&report.discovery));
     }
     nats.stop().await;
     if let Some(file) = &options.json {
         let json = serde_json::to_vec_pretty(&report)?;
         std::fs::write(file, json).with_context(|| file.display().to_string())?;
     }
-    print!("{report}");
     Ok(())
 }

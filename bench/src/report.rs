@@ -9,7 +9,7 @@ use crate::discovery::{Found, Lookups};
 use crate::machine::Machine;
 use crate::stats::Spread;
 
-/// Everything that was measured.
+/// Everything that was measured, as it is written into a file.
 #[derive(Serialize)]
 pub(crate) struct Report {
     pub(crate) machine: Machine,
@@ -17,29 +17,35 @@ pub(crate) struct Report {
     pub(crate) discovery: Vec<Found>,
 }
 
-impl fmt::Display for Report {
+/// The table of calls.
+pub(crate) struct Calls<'a>(pub(crate) &'a [Cell]);
+
+/// The table of lookups.
+pub(crate) struct Discovery<'a>(pub(crate) &'a [Found]);
+
+impl fmt::Display for Calls<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}", self.machine)?;
-        if let Some(cell) = self.calls.first() {
-            writeln!(
-                f,
-                "\nCalls: medians (least–greatest) of {} rounds. B is `async_nats::Client::request()`, \
-                 ours a typed call over NATS with 8 entries of metadata; ratios are those of ours \
-                 to B of the same round. CPU is that of client + server per call.\n",
-                cell.rounds.len()
-            )?;
-            calls(f, &self.calls)?;
-        }
-        if !self.discovery.is_empty() {
-            writeln!(
-                f,
-                "\nCold discovery: the first lookup of a registry, on a connection that is there, \
-                 and with one that it makes. Each node has a registry of its own; all are in one \
-                 process, ten to a connection.\n"
-            )?;
-            discovery(f, &self.discovery)?;
-        }
-        Ok(())
+        let rounds = self.0.first().map_or(0, |cell| cell.rounds.len());
+        writeln!(
+            f,
+            "\nCalls: medians (least–greatest) of {rounds} rounds. B is \
+             `async_nats::Client::request()`, ours a typed call over NATS with 8 entries of \
+             metadata; ratios are those of ours to B of the same round. CPU is that of client + \
+             server per call.\n"
+        )?;
+        calls(f, self.0)
+    }
+}
+
+impl fmt::Display for Discovery<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "\nCold discovery: the first lookup of a registry, on a connection that is there, and \
+             with one that it makes. Each node has a registry of its own; all are in one process, \
+             ten to a connection.\n"
+        )?;
+        discovery(f, self.0)
     }
 }
 
@@ -126,4 +132,46 @@ fn row(f: &mut fmt::Formatter<'_>, cells: &[&str]) -> fmt::Result {
         write!(f, "| {cell} ")?;
     }
     writeln!(f, "|")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(rate: f64) -> Sample {
+        Sample { rate, p50_us: 500.0, p99_us: 900.0, client_cpu_us: 3.0, server_cpu_us: 1.0 }
+    }
+
+    #[test]
+    fn a_row_has_the_ratios_of_the_rounds_and_not_of_the_medians() {
+        let round = |b, ours| Round { b: sample(b), ours: sample(ours) };
+        // The medians are 200k and 100k, and the ratios 1.0, 0.5 and 0.1.
+        let rounds = vec![round(1e5, 1e5), round(2e5, 1e5), round(3e5, 3e4)];
+        let table = Calls(&[Cell { size: 1024, in_flight: 64, rounds }]).to_string();
+        let row = table.lines().last().unwrap();
+        assert!(
+            row.starts_with("| 1 KiB, 64 | 200.0 (100.0–300.0) | 100.0 (30.0–100.0) |"),
+            "{row}"
+        );
+        assert!(row.contains("| 0.50 (0.10–1.00) | 500 (500–500) |"), "{row}");
+        assert!(row.ends_with("| 4.00 (3.00 + 1.00) | 1.00 (1.00–1.00) |"), "{row}");
+        let columns = |line: &str| line.matches('|').count();
+        assert!(table.lines().skip(3).all(|line| columns(line) == columns(row)), "{table}");
+    }
+
+    #[test]
+    fn a_lookup_that_missed_nodes_is_told() {
+        let lookups = |complete, fewest| Lookups {
+            times: 20,
+            complete,
+            fewest,
+            most: 10,
+            p50_ms: 1.26,
+            p99_ms: 3.0,
+        };
+        let (connected, connecting) = (lookups(20, 10), lookups(19, 7));
+        let table = Discovery(&[Found { nodes: 10, connected, connecting }]).to_string();
+        let row = "| 10 | 1.3 / 3.0 | all 20 | 1.3 / 3.0 | 19 of 20, one had only 7 nodes |";
+        assert_eq!(table.lines().last(), Some(row));
+    }
 }
