@@ -155,6 +155,7 @@ async fn a_node_that_is_back_later_than_we_are_is_not_closed() {
     restarted(&mut server, &client).await;
     send(&peer, "too early").await;
     assert_eq!(client.undelivered().await.0.id(), peer.id());
+    assert!(client.all().await.is_empty());
 
     // It is asked until it is back.
     let mut node = Node::start(&server, "elsewhere", Some("a.home")).await;
@@ -197,6 +198,7 @@ async fn a_node_that_cannot_be_asked_is_not_closed_for_being_back_later() {
     restarted(&mut server, &client).await;
     send(&peer, "too early").await;
     assert_eq!(client.undelivered().await.0.id(), peer.id());
+    assert!(client.all().await.is_empty());
     let node = Node::start(&server, "elsewhere", None).await;
     node.reply(&question, "late").await;
     assert_eq!(client.packet().await.1, "late");
