@@ -17,7 +17,8 @@ pub struct Dropped {
     pub too_many_peers: u64,
     /// To a return address that nobody holds any more.
     pub unknown_peer: u64,
-    /// To the return address of an accepted peer, to which nobody sends.
+    /// To the return address of an accepted peer, to which nobody sends anything but empty
+    /// messages, which ask whether we are there.
     pub unsolicited: u64,
 }
 

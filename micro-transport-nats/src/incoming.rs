@@ -11,9 +11,9 @@ use micro_core::{Error, Result};
 use micro_nats::async_nats::{Message, StatusCode, Subscriber};
 
 use crate::dropped::Reason;
-use crate::gone::Stopped;
 use crate::listening::Listening;
 use crate::peers::Peers;
+use crate::stopped::Stopped;
 
 /// At most so many messages of one subscription are looked at in one poll.
 const AT_ONCE: usize = 128;

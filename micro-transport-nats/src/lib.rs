@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod account;
 mod address;
 mod config;
 mod dropped;
@@ -11,6 +12,7 @@ mod link;
 mod listening;
 mod peers;
 mod port;
+mod stopped;
 mod transport;
 
 pub use micro_nats;

@@ -24,7 +24,9 @@ use crate::port::NatsPort;
 ///   small, for instance 0 for packets that were on the way when the connection broke. It is not
 ///   too large, with one exception that NATS gives no means to see: the listener lost its own
 ///   connection, not ours, and was back within the time that packets were on the way.
-/// * An orderly close is not seen by the other end: go-micro's wire has no word for it.
+/// * [`Closed`](micro_core::transport::Arrival::Closed) follows once the node is found to be gone,
+///   not only draining. An orderly close of a peer is not seen by the other end: go-micro's wire
+///   has no word for it.
 /// * [`stop_listening`](micro_core::transport::Port::stop_listening) loses nothing that is on the
 ///   way, unless more than 4,096 packets arrive before the server reads that it ends; for that it
 ///   sends up to so many empty messages to itself.

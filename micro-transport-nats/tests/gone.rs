@@ -51,8 +51,10 @@ async fn a_node_whose_connection_is_gone_is_closed() {
     for packet in ["1", "2"] {
         send(&peer, packet).await;
     }
+    client.undelivered().await;
+    let told = sent.elapsed();
     let (about, packets) = client.closed().await;
-    println!("closed {:?} after it was sent", sent.elapsed());
+    println!("undelivered {told:?} after it was sent, closed {:?}", sent.elapsed());
     assert_eq!((about.id(), packets), (peer.id(), 2));
     assert!(peer.ready().await.is_err());
 }
@@ -160,8 +162,10 @@ async fn a_node_that_answers_and_listens_over_one_connection_is_closed_at_once()
     node.stop_listening().await;
     let sent = Instant::now();
     send(&peer, "to nobody").await;
+    client.undelivered().await;
+    let told = sent.elapsed();
     let (about, packets) = client.closed().await;
-    println!("closed {:?} after it was sent", sent.elapsed());
+    println!("undelivered {told:?} after it was sent, closed {:?}", sent.elapsed());
     assert_eq!((about.id(), packets), (peer.id(), 1));
     // Nothing comes after it.
     node.reply(&question, "late").await;

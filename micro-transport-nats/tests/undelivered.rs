@@ -203,13 +203,13 @@ async fn fences_cannot_be_forged_and_what_is_not_for_a_peer_is_dropped() {
     send(&peer, "1").await;
     let token = next(&mut requests).await.reply.unwrap();
     let inbox = token.rsplit_once('.').unwrap().0;
-    for garbage in ["f-1", "f1-99", "0", "99", "-1", "18446744073709551616", "x"] {
+    for garbage in ["f-1", "f1-99", "l1-", "0", "99", "-1", "18446744073709551616", "x"] {
         service.publish(format!("{inbox}.{garbage}"), "x".into()).await.unwrap();
     }
     common::round_trip(&service).await;
     let arrived = client.all().await;
     assert!(arrived.is_empty(), "{arrived:?}");
-    assert_eq!(client.transport.dropped().unknown_peer, 7);
+    assert_eq!(client.transport.dropped().unknown_peer, 8);
 
     service.publish(token, "answer".into()).await.unwrap();
     assert!(matches!(client.next().await, Arrival::Packet { .. }));

@@ -79,7 +79,8 @@ impl From<&str> for Bind {
 pub struct Capabilities {
     /// It says when nobody listens: [`Arrival::Undelivered`].
     pub undelivered: bool,
-    /// The other end sees an orderly close: [`Arrival::Closed`].
+    /// The other end sees an orderly close: [`Arrival::Closed`]. Without it a `Closed` may come
+    /// all the same, of an end that was found to be gone.
     pub closed: bool,
     /// A packet that was taken arrives, unless an `Arrival` says otherwise.
     pub reliable: bool,
@@ -172,8 +173,10 @@ pub enum Arrival {
         /// What was sent.
         packet: Bytes,
     },
-    /// Nobody listens there. The peer takes nothing any more; replies to earlier packets may
-    /// still come.
+    /// Nobody listens there, which comes at most once for a peer. It takes nothing any more;
+    /// replies to earlier packets may still come: whoever drains listens no more and answers yet.
+    /// Where some may be missing and the backend finds out that nobody answers either,
+    /// [`Arrival::Closed`] follows, as long as the peer is held.
     Undelivered {
         /// Whose packets.
         peer: Peer,
@@ -181,11 +184,12 @@ pub enum Arrival {
         /// nothing is known. Never too many.
         packets: u64,
     },
-    /// The other end is gone; nothing comes after it.
+    /// The other end is gone. The peer takes nothing any more, and nothing comes of it after this.
+    /// After an [`Arrival::Undelivered`], or without one.
     Closed {
         /// Who.
         peer: Peer,
-        /// As for [`Arrival::Undelivered`].
+        /// As for [`Arrival::Undelivered`]; after one, the same number.
         packets: u64,
     },
 }

@@ -67,6 +67,8 @@ super::faults! { TransportFault of "transport":
     HidesTheClose => a_close_by_the_dialler_is_seen_after_its_packets,
     /// A close comes before what was sent.
     ClosesTooEarly => a_close_by_the_acceptor_is_seen_after_its_packets,
+    /// A packet comes of a peer that is said to be closed.
+    HearsTheGone => nothing_comes_after_a_close,
     /// Whoever stops listening listens on.
     ListensOn => nobody_new_is_heard_after_stop_listening,
     /// Whoever stops listening no longer answers.
@@ -303,7 +305,10 @@ impl FaultyIncoming {
                     }
                     _ => {}
                 }
-                out.push(Arrival::Closed { peer, packets });
+                out.push(Arrival::Closed { peer: peer.clone(), packets });
+                if self.state.has(F::HearsTheGone) {
+                    out.push(Arrival::Packet { peer, packet: Bytes::new() });
+                }
                 out.append(&mut self.kept);
             }
             other => out.push(other),

@@ -192,3 +192,30 @@ pub(super) async fn a_dropped_port_is_noticed(fixture: &dyn Fixture) -> Checked 
     }
     Ok(())
 }
+
+pub(super) async fn nothing_comes_after_a_close(fixture: &dyn Fixture) -> Checked {
+    let mut server = Side::open(fixture, Bind::Any).await?;
+    let mut other = Side::open(fixture, Bind::Any).await?;
+    let mut client = Side::open(fixture, Bind::ClientOnly).await?;
+    let peer = client.port.dial(&server.address()?)?;
+    send(&peer, "question").await?;
+    let (accepted, _) = server.packet("the question").await?;
+    send(&accepted, "answer").await?;
+    client.packet_of(peer.id(), "answer").await?;
+    drop(accepted);
+    server.gone().await?;
+    let capabilities = fixture.transport().await.capabilities();
+    if capabilities.closed || capabilities.undelivered {
+        send_until_refused(&peer).await?;
+        client.end_of(peer.id()).await?;
+    }
+    // Whatever else came of it would be among these.
+    let lives = client.port.dial(&other.address()?)?;
+    send(&lives, "begin").await?;
+    let (back, _) = other.packet("the other peer").await?;
+    for n in 0..10 {
+        send(&back, numbered(n)).await?;
+        client.packet_of(lives.id(), numbered(n)).await?;
+    }
+    Ok(())
+}

@@ -101,6 +101,7 @@ suite! { ($) transport_suite in transport:
         closing_one_peer_leaves_the_others,
         closing_twice_is_fine,
         a_dropped_port_is_noticed,
+        nothing_comes_after_a_close,
     }
     listening {
         nobody_new_is_heard_after_stop_listening,

@@ -68,7 +68,7 @@ pub(super) async fn no_more_packets_are_undelivered_than_were_taken(
             other => return Err(Failure::new(format!("{other:?} came"))),
         }
     }
-    let rest = client.rest();
+    let rest = client.rest()?;
     ensure!(rest.is_empty(), "it was told more than once: {rest:?}");
     Ok(())
 }

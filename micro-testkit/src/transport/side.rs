@@ -1,6 +1,6 @@
 //! A port that is received from all the time, as an application does.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -21,6 +21,9 @@ pub(super) struct Side {
     pump: JoinHandle<()>,
     /// Who dialled us: a peer that nobody holds is forgotten.
     held: BTreeMap<PeerId, Peer>,
+    /// At whom nobody listens, with how many packets reached nobody.
+    undelivered: BTreeMap<PeerId, u64>,
+    closed: BTreeSet<PeerId>,
 }
 
 impl Side {
@@ -57,7 +60,14 @@ impl Side {
                 }
             }
         });
-        Self { port, arrivals, pump, held: BTreeMap::new() }
+        Self {
+            port,
+            arrivals,
+            pump,
+            held: BTreeMap::new(),
+            undelivered: BTreeMap::new(),
+            closed: BTreeSet::new(),
+        }
     }
 
     /// Where others reach it.
@@ -66,15 +76,42 @@ impl Side {
         local.ok_or_else(|| Failure::new("a port that listens has no address"))
     }
 
-    /// Whatever arrives next.
+    /// Whatever arrives next. That a peer is closed of which it is known that nobody listens may
+    /// come at any time, and is passed over.
     pub(super) async fn next(&mut self, what: &str) -> Checked<Arrival> {
-        let arrival = within(what, self.arrivals.recv()).await?;
-        let arrival = arrival.ok_or_else(|| Failure::new(format!("{what}: the port is over")))?;
-        let arrival = arrival?;
-        if arrival.peer().accepted() {
-            self.held.insert(arrival.peer().id(), arrival.peer().clone());
+        loop {
+            let arrival = within(what, self.arrivals.recv()).await?;
+            let arrival =
+                arrival.ok_or_else(|| Failure::new(format!("{what}: the port is over")))?;
+            let arrival = arrival?;
+            if self.note(&arrival)? {
+                return Ok(arrival);
+            }
         }
-        Ok(arrival)
+    }
+
+    /// False for a close of which the first half was told before. Nothing may come after a close.
+    fn note(&mut self, arrival: &Arrival) -> Checked<bool> {
+        let peer = arrival.peer();
+        let id = peer.id();
+        ensure!(!self.closed.contains(&id), "{arrival:?} came after the close");
+        match arrival {
+            Arrival::Undelivered { packets, .. } => {
+                self.undelivered.insert(id, *packets);
+            }
+            Arrival::Closed { packets, .. } => {
+                self.closed.insert(id);
+                if let Some(told) = self.undelivered.get(&id) {
+                    ensure!(packets == told, "{told} reached nobody, but then {arrival:?} came");
+                    return Ok(false);
+                }
+            }
+            _ => {}
+        }
+        if peer.accepted() {
+            self.held.insert(id, peer.clone());
+        }
+        Ok(true)
     }
 
     /// Holds this peer no longer.
@@ -117,8 +154,14 @@ impl Side {
     }
 
     /// What has arrived and was not asked for yet.
-    pub(super) fn rest(&mut self) -> Vec<Arrival> {
-        std::iter::from_fn(|| self.arrivals.try_recv().ok()).filter_map(Result::ok).collect()
+    pub(super) fn rest(&mut self) -> Checked<Vec<Arrival>> {
+        let mut rest = Vec::new();
+        while let Ok(Ok(arrival)) = self.arrivals.try_recv() {
+            if self.note(&arrival)? {
+                rest.push(arrival);
+            }
+        }
+        Ok(rest)
     }
 
     /// Drops port and receiver; returns when that is done.
