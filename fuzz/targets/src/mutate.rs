@@ -8,6 +8,8 @@ use fastrand::Rng;
 const LONGEST: usize = 16 * 1024;
 /// How many inputs that a decoder took are kept to go on from.
 const KEPT: usize = 256;
+/// None that is longer is kept: each would be a little longer than the one before.
+const LONGEST_KEPT: usize = 4 * 1024;
 
 /// What means something to one of the decoders.
 pub const WORDS: [&str; 54] = [
@@ -93,9 +95,14 @@ impl Mutator {
         &self.input
     }
 
+    /// The last one that was made.
+    pub fn input(&self) -> &[u8] {
+        &self.input
+    }
+
     /// The decoder took the last input, so that some of the next ones start from it.
     pub fn keep(&mut self) {
-        if self.rng.u8(..) >= 8 {
+        if self.rng.u8(..) >= 8 || self.input.len() > LONGEST_KEPT {
             return;
         }
         if self.kept.len() < KEPT {
