@@ -165,6 +165,7 @@ const BY_HAND: [(&str, &[&str]); 7] = [
             "{}\n{}\n{}\n{}\n{}\n{}\nS\nX1",
             "c\nc\nc\nc\nc\ns\ns\nx1\nx0\ng",
             "{\"Header\":{\"Micro-ID\":\"0\",\"Micro-Error\":\"EOS\"},\"Body\":null}",
+            "l10\ncapplication/json\n<{\"Header\":{\"Micro-ID\":\"0\"},\"Body\":null}\ns",
         ],
     ),
 ];
