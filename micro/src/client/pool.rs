@@ -222,3 +222,6 @@ impl Pump {
         }
     }
 }
+
+#[cfg(all(test, feature = "memory"))]
+mod tests;
