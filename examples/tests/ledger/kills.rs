@@ -7,8 +7,8 @@ use micro::RequestState;
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::load::{Kind, Load, was_the_truth};
-use crate::nodes::World;
+use crate::load::{Kind, LIMIT, Load, was_the_truth};
+use crate::nodes::{World, number};
 
 /// From a kill to the end of the calls that were in flight there: the bar is 115 ms. This is for a
 /// machine that does many other things.
@@ -24,10 +24,7 @@ struct Kill {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_calls_nodes_that_are_killed_is_told_soon_and_the_truth() {
-    let kills = match std::env::var("MICRO_KILLS") {
-        Ok(number) => number.parse().unwrap(),
-        Err(_) => 40,
-    };
+    let kills = number("MICRO_KILLS", 40);
     let world = World::new().await;
     let client = world.client();
 
@@ -44,14 +41,14 @@ async fn whoever_calls_nodes_that_are_killed_is_told_soon_and_the_truth() {
     let load = Load::start(&client, &kinds, &[5, 10, 20, 40]);
     let mut killed = Vec::new();
     for kill in 0..kills {
-        let victim = &mut nodes[kill % 3];
+        let victim = &mut nodes[kill as usize % 3];
         load.answered_by(victim.pid).await;
         // Not so quickly that a call meets more dying nodes than it may try.
         load.goes_on(600).await;
         killed.push(Kill { address: victim.address.clone(), at: Instant::now() });
         victim.program.child.start_kill().unwrap();
         victim.program.child.wait().await.unwrap();
-        *victim = world.node("ledger", 3 + kill as u64);
+        *victim = world.node("ledger", 3 + kill);
     }
     for node in &nodes {
         load.answered_by(node.pid).await;
@@ -71,7 +68,7 @@ async fn whoever_calls_nodes_that_are_killed_is_told_soon_and_the_truth() {
     }
     unknown.sort();
     let not_sent = told.iter().filter(|told| told.error.is_some()).count() - unknown.len();
-    assert!(unknown.len() >= kills, "hardly anything was in flight: {}", unknown.len());
+    assert!(unknown.len() as u64 >= kills, "hardly anything was in flight: {}", unknown.len());
     let (median, late) = (unknown[unknown.len() / 2], unknown[unknown.len() * 99 / 100]);
     let longest = unknown[unknown.len() - 1];
     eprintln!(
@@ -85,4 +82,30 @@ async fn whoever_calls_nodes_that_are_killed_is_told_soon_and_the_truth() {
     assert!((&mut hangs).now_or_never().is_none(), "a call to a node that lives was ended");
     hangs.abort();
     drop(keeper);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lone_call_that_takes_long_is_not_left_waiting_for_a_killed_node() {
+    let world = World::new().await;
+    let client = world.client();
+    let mut waited = Vec::new();
+    for (number, in_flight) in [50, 500, 2500].into_iter().enumerate() {
+        let mut node = world.node("ledger", number as u64);
+        let entry = format!("lone {number}");
+        let request = json!({ "entry": entry, "work_ms": 3_600_000 });
+        let hour = Duration::from_secs(3600);
+        let call = client.call::<_, u32>("ledger", "Ledger.Write", &request).timeout(hour);
+        world.is_found(&client, "ledger").await;
+        let call = tokio::spawn(call.address(&node.address).into_future());
+        world.is_written(&entry).await;
+        // It is asked ever more rarely whether it lives, the longer it works.
+        tokio::time::sleep(Duration::from_millis(in_flight)).await;
+        let at = Instant::now();
+        node.program.child.start_kill().unwrap();
+        let error = tokio::time::timeout(LIMIT, call).await.expect("it waits on").unwrap();
+        waited.push(at.elapsed());
+        assert_eq!(error.unwrap_err().request(), Some(RequestState::Unknown));
+    }
+    eprintln!("lone calls knew after {waited:.0?}");
+    assert!(waited.iter().all(|waited| *waited < Duration::from_secs(10)), "{waited:?}");
 }

@@ -67,6 +67,16 @@ impl World {
         timeout(LIMIT, found).await.expect("no node starts");
     }
 
+    /// Returns when a handler has written this.
+    pub(crate) async fn is_written(&self, entry: &str) {
+        let written = async {
+            while !self.written().contains_key(entry) {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(LIMIT, written).await.expect("the handler does not run");
+    }
+
     /// How often each entry was written.
     pub(crate) fn written(&self) -> HashMap<String, usize> {
         let mut written = HashMap::new();
@@ -78,5 +88,13 @@ impl World {
 
     fn text(&self) -> String {
         fs::read_to_string(self.dir.path().join("ledger")).unwrap_or_default()
+    }
+}
+
+/// A number from the environment: how often a test does what it does.
+pub(crate) fn number(variable: &str, default: u64) -> u64 {
+    match std::env::var(variable) {
+        Ok(number) => number.parse().unwrap_or_else(|_| panic!("{variable}={number:?}")),
+        Err(_) => default,
     }
 }
