@@ -1,7 +1,9 @@
 //! The examples as a person runs them: separate processes, a real nats-server, real kills.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::process::Stdio;
+#[path = "program/mod.rs"]
+mod program;
+
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -9,103 +11,15 @@ use micro::nats::async_nats;
 use micro::registry::{Change, ServiceName, WatchOptions};
 use micro::{Client, ErrorKind, RequestState};
 use micro_testkit::server::{NatsCluster, NatsServer};
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
-use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::time::timeout;
 
+use self::program::{Program, nats_flags, strs};
+
 const LIMIT: Duration = Duration::from_secs(40);
-
-/// A program, killed when it is dropped.
-struct Program {
-    child: Child,
-    out: Lines<BufReader<ChildStdout>>,
-    err: Lines<BufReader<ChildStderr>>,
-}
-
-impl Program {
-    fn start(path: &str, args: &[&str]) -> Self {
-        Self::start_with(path, args, &[])
-    }
-
-    fn start_with(path: &str, args: &[&str], env: &[(&str, &str)]) -> Self {
-        let mut child = Command::new(path)
-            .args(args)
-            .envs(env.iter().copied())
-            .env("NO_COLOR", "1")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let out = BufReader::new(child.stdout.take().unwrap()).lines();
-        let err = BufReader::new(child.stderr.take().unwrap()).lines();
-        Self { child, out, err }
-    }
-
-    /// Waits until it says so in its log.
-    async fn says(&mut self, words: &str) {
-        timeout(LIMIT, async {
-            while let Some(line) = self.err.next_line().await.unwrap() {
-                if line.contains(words) {
-                    return;
-                }
-            }
-            panic!("it ended without saying {words:?}");
-        })
-        .await
-        .unwrap_or_else(|_| panic!("it does not say {words:?}"));
-    }
-
-    async fn line(&mut self) -> String {
-        let line = timeout(LIMIT, self.out.next_line()).await.expect("no line in time");
-        line.unwrap().expect("it ended without a line")
-    }
-
-    /// Waits for its end: whether it succeeded, the rest of its output, its log.
-    async fn end(mut self) -> (bool, Vec<String>, Vec<String>) {
-        timeout(LIMIT, async {
-            let (mut out, mut err) = (Vec::new(), Vec::new());
-            let read_out = async {
-                while let Some(line) = self.out.next_line().await.unwrap() {
-                    out.push(line);
-                }
-            };
-            let read_err = async {
-                while let Some(line) = self.err.next_line().await.unwrap() {
-                    err.push(line);
-                }
-            };
-            tokio::join!(read_out, read_err);
-            (self.child.wait().await.unwrap().success(), out, err)
-        })
-        .await
-        .expect("it does not end")
-    }
-
-    fn signal(&self, signal: &str) {
-        let pid = self.child.id().expect("it runs").to_string();
-        let sent = std::process::Command::new("kill").args([signal, &pid]).status().unwrap();
-        assert!(sent.success());
-    }
-}
-
 const GREETER: &str = env!("CARGO_BIN_EXE_greeter");
 const SERVER: &str = env!("CARGO_BIN_EXE_greeter-server");
 const CLIENT: &str = env!("CARGO_BIN_EXE_greeter-client");
 const ECHO: &str = env!("CARGO_BIN_EXE_echo");
-
-/// The three backends at this address, by flags.
-fn nats_flags(address: &str) -> Vec<String> {
-    ["registry", "transport", "broker"]
-        .iter()
-        .flat_map(|what| [format!("--{what}=nats"), format!("--{what}_address={address}")])
-        .collect()
-}
-
-fn strs(args: &[String]) -> Vec<&str> {
-    args.iter().map(String::as_str).collect()
-}
 
 fn client(addresses: &str) -> Client {
     use micro::nats::{Nats, NatsBroker, NatsRegistry, NatsTransport};

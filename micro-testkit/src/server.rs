@@ -8,7 +8,7 @@ mod cluster;
 mod port;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -34,6 +34,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 pub struct NatsServer {
     binary: PathBuf,
     args: Vec<String>,
+    config: Option<PathBuf>,
     port: Port,
     /// Ports file, log and configuration.
     dir: TempDir,
@@ -57,9 +58,7 @@ impl NatsServer {
     /// A server with a configuration file of this text; address and port in it do not count.
     pub async fn start_configured(config: &str) -> Self {
         let mut server = Self::stopped(&[]);
-        let path = server.dir.path().join("nats-server.conf");
-        fs::write(&path, config).expect("a temporary folder can be written to");
-        server.args = vec!["-c".to_owned(), path.display().to_string()];
+        server.configure(config);
         server.restart().await;
         server
     }
@@ -70,6 +69,7 @@ impl NatsServer {
         Self {
             binary: binary(),
             args: args.iter().map(|&arg| arg.to_owned()).collect(),
+            config: None,
             port: Port::reserve(),
             dir: tempfile::tempdir().expect("a temporary folder can be made"),
             child: None,
@@ -80,6 +80,14 @@ impl NatsServer {
     /// Gives it other arguments, from its next start on.
     pub fn set_args(&mut self, args: &[&str]) {
         self.args = args.iter().map(|&arg| arg.to_owned()).collect();
+    }
+
+    /// Gives it a configuration file of this text, from its next start on; what its arguments say
+    /// counts more, and so do its address and port.
+    pub fn configure(&mut self, config: &str) {
+        let path = self.dir.path().join("nats-server.conf");
+        fs::write(&path, config).expect("a temporary folder can be written to");
+        self.config = Some(path);
     }
 
     /// Where it listens: `127.0.0.1:PORT`.
@@ -103,6 +111,19 @@ impl NatsServer {
     /// Ends it with SIGKILL and waits for the end; fine if it does not run.
     pub async fn kill(&mut self) {
         self.signal(Signal::KILL);
+        self.ended().await;
+    }
+
+    /// Lets it leave as in an upgrade, with SIGUSR2: it takes no new client, tells those that it
+    /// has, closes them one after the other and ends; [`gone`](Self::gone) waits for that. It begins
+    /// to close after `lame_duck_grace_period`, 10 s unless [configured](Self::configure), and of
+    /// few clients one a second.
+    pub fn lame_duck(&self) {
+        self.signal(Signal::USR2);
+    }
+
+    /// Waits until it has ended by itself; fine if it does not run.
+    pub async fn gone(&mut self) {
         self.ended().await;
     }
 
@@ -174,6 +195,7 @@ impl NatsServer {
             .arg(dir)
             .arg("-l")
             .arg(dir.join("log"))
+            .args(self.config.iter().flat_map(|path| [Path::new("-c"), path]))
             .args(&self.args)
             .stdin(Stdio::null())
             .stdout(Stdio::null())

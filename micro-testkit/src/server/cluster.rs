@@ -20,6 +20,15 @@ impl NatsCluster {
     /// # Panics
     /// As [`NatsServer`] does.
     pub async fn start(n: usize) -> Self {
+        Self::start_configured(n, "").await
+    }
+
+    /// `n` servers with a configuration file of this text each; what makes them a cluster stands
+    /// beside it.
+    ///
+    /// # Panics
+    /// As [`NatsServer`] does.
+    pub async fn start_configured(n: usize, config: &str) -> Self {
         let routes: Vec<Port> = (0..n).map(|_| Port::reserve()).collect();
         let urls: Vec<String> =
             routes.iter().map(|port| format!("nats://127.0.0.1:{}", port.number())).collect();
@@ -37,6 +46,7 @@ impl NatsCluster {
             })
             .collect();
         for server in &mut servers {
+            server.configure(config);
             server.restart().await;
         }
         let cluster = Self { servers, _routes: routes };

@@ -106,3 +106,29 @@ async fn a_cluster_tells_clients_of_all_its_servers_and_takes_one_back() {
     let told: BTreeSet<String> = told.map(|url| url.as_str().unwrap().to_owned()).collect();
     assert!(told.is_superset(&addresses), "{told:?}");
 }
+
+#[tokio::test]
+async fn a_lame_duck_sends_its_clients_away_and_ends_by_itself() {
+    let mut server = NatsServer::start_configured("lame_duck_grace_period: 100ms").await;
+    let mut client = BufReader::new(TcpStream::connect(server.address()).await.unwrap());
+    client.write_all(b"CONNECT {\"verbose\":false,\"protocol\":1}\r\nPING\r\n").await.unwrap();
+    pong(&mut client).await;
+    server.lame_duck();
+    let mut said = String::new();
+    tokio::time::timeout(LIMIT, client.read_to_string(&mut said)).await.unwrap().unwrap();
+    assert!(said.contains("\"ldm\":true"), "{said}");
+    server.gone().await;
+    assert!(TcpStream::connect(server.address()).await.is_err());
+    server.restart().await;
+    assert_eq!(server.connections().await, 0);
+}
+
+#[tokio::test]
+async fn a_server_comes_back_with_another_configuration() {
+    let mut server = NatsServer::start_configured("server_name: first").await;
+    assert_eq!(server.info().await["server_name"], "first");
+    server.configure("server_name: second");
+    server.kill().await;
+    server.restart().await;
+    assert_eq!(server.info().await["server_name"], "second");
+}

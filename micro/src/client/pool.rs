@@ -221,3 +221,6 @@ impl Pump {
         }
     }
 }
+
+#[cfg(all(test, feature = "memory"))]
+mod tests;

@@ -26,7 +26,7 @@ pub(crate) struct Conn {
     /// It is in the flusher's list.
     pub(super) listed: AtomicBool,
     /// The flusher waits until its peer has room.
-    pub(super) waiting: AtomicBool,
+    pub(crate) waiting: AtomicBool,
     /// Its peer takes nothing any more.
     closed: AtomicBool,
 }
@@ -301,6 +301,12 @@ impl Conn {
             handler.cancel();
         }
         self.dropped.tell(self.peer.remote(), before, now);
+    }
+
+    /// How many calls wait for their answer.
+    #[cfg(all(test, feature = "memory"))]
+    pub(crate) fn calls(&self) -> usize {
+        self.state().calling.as_ref().map_or(0, |calling| calling.calls.len())
     }
 
     pub(super) fn give_up(&self, call: CallId) {

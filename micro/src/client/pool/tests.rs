@@ -1,0 +1,83 @@
+use std::task::Poll;
+use std::time::Duration;
+
+use micro_core::Registry;
+use micro_core::registry::{Node, RegisterOptions, Service};
+use micro_core::transport::recv;
+use micro_memory::{Memory, MemoryOptions};
+use tokio::time::timeout;
+
+use super::*;
+use crate::client::Client;
+
+const CALLS: usize = 10_000;
+const LIMIT: Duration = Duration::from_secs(20);
+
+#[tokio::test]
+async fn ten_thousand_calls_that_are_dropped_while_they_wait_leave_nothing_behind() {
+    // A node that reads nothing: it takes half of the calls, the others wait on this side.
+    let options = MemoryOptions::default().with_port_packets(CALLS / 2);
+    let memory = Memory::with_options(options);
+    let (port, mut incoming) = memory.transport().open(Bind::Any).await.unwrap();
+    let mut service = Service::new("s", "1");
+    service.nodes.push(Node::new("s-1", port.local().unwrap()));
+    let registry = memory.registry();
+    registry.register(&service, RegisterOptions::default()).await.unwrap();
+    let client = Client::new(
+        Arc::new(memory.registry()),
+        Arc::new(memory.transport()),
+        Arc::new(memory.broker()),
+    );
+
+    let mut calls: Vec<_> = (0..CALLS)
+        .map(|_| client.call::<_, ()>("s", "S.Never", &()).timeout(LIMIT * 10).into_future())
+        .collect();
+    let (hub, conn) = timeout(LIMIT, async {
+        loop {
+            for call in &mut calls {
+                assert!(matches!(futures_util::poll!(call), Poll::Pending));
+            }
+            tokio::task::yield_now().await;
+            let open = client.inner.pool.open.load_full();
+            let Some(open) = open.filter(|open| open.hub.in_flight() == CALLS) else { continue };
+            let conns = lock(&open.shared.conns);
+            let conn = conns.by_address.values().next().unwrap().clone();
+            // Until the node is full.
+            if conn.waiting.load(Ordering::Acquire) {
+                return (open.hub.clone(), conn);
+            }
+        }
+    })
+    .await
+    .expect("they are not all on their way");
+    let nodes = client.inner.cache.known("s").unwrap();
+    let node = &nodes.all()[0].state;
+    assert_eq!((conn.calls(), node.in_flight()), (CALLS, CALLS));
+    assert!(Arc::strong_count(&hub) > CALLS && Arc::strong_count(&conn) > CALLS);
+
+    // In an order that is not theirs.
+    let (mut even, mut odd) = (Vec::new(), Vec::new());
+    for (at, call) in calls.into_iter().enumerate() {
+        if at % 2 == 0 { &mut even } else { &mut odd }.push(call);
+    }
+    drop(odd);
+    assert_eq!(
+        (conn.calls(), node.in_flight(), hub.in_flight()),
+        (CALLS / 2, CALLS / 2, CALLS / 2)
+    );
+    drop(even);
+    assert_eq!((conn.calls(), node.in_flight(), hub.in_flight()), (0, 0, 0));
+    assert!(conn.state().session.is_idle());
+    // What is left is held by the pool, by the node, and by this test.
+    assert!(Arc::strong_count(&hub) < 10, "{} hold the port", Arc::strong_count(&hub));
+    assert!(Arc::strong_count(&conn) < 10, "{} hold the session", Arc::strong_count(&conn));
+
+    // What had not been sent is not sent, now that there is room.
+    let mut arrivals = Vec::new();
+    while arrivals.len() < CALLS / 2 {
+        timeout(LIMIT, recv(&mut *incoming, &mut arrivals)).await.unwrap().unwrap();
+    }
+    timeout(LIMIT, hub.drained()).await.expect("something still waits to be sent");
+    let more = futures_util::poll!(std::pin::pin!(recv(&mut *incoming, &mut arrivals)));
+    assert!(more.is_pending() && arrivals.len() == CALLS / 2, "{} arrived", arrivals.len());
+}
