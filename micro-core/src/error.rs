@@ -527,7 +527,8 @@ mod tests {
     fn an_error_survives_a_way_through_a_box_and_another_ones_chain_becomes_its_message() {
         type Boxed = Box<dyn std::error::Error + Send + Sync>;
         let busy = Error::new(ErrorKind::Overloaded, "busy").with_id("pot");
-        let busy = busy.with_request(RequestState::NotSent).with_retry_after(Duration::from_secs(1));
+        let busy =
+            busy.with_request(RequestState::NotSent).with_retry_after(Duration::from_secs(1));
         let back = Error::from(Boxed::from(busy));
         assert_eq!((back.kind(), back.id(), back.detail()), (ErrorKind::Overloaded, "pot", "busy"));
         assert_eq!(back.request(), Some(RequestState::NotSent));
