@@ -9,8 +9,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::calls::Plan;
 use crate::machine::Machine;
-use crate::report::{Calls, Discovery, Report};
-use crate::{calls, discovery};
+use crate::report::{Calls, Discovery, Report, Warm};
+use crate::{calls, discovery, lookup};
 
 /// Body and calls in flight.
 const CELLS: &[(usize, usize)] =
@@ -78,7 +78,8 @@ async fn measure(options: &Options) -> anyhow::Result<()> {
     // Each part as soon as it is there: what comes later may fail.
     println!("{machine}");
     let mut nats = NatsServer::start().await;
-    let mut report = Report { machine, calls: Vec::new(), discovery: Vec::new() };
+    let mut report =
+        Report { machine, calls: Vec::new(), discovery: Vec::new(), lookup: Vec::new() };
     if options.wants(Part::Calls) {
         report.calls = calls::measure(&nats.address(), &options.plan()).await?;
         print!("{}", Calls(&report.calls));
@@ -87,6 +88,8 @@ async fn measure(options: &Options) -> anyhow::Result<()> {
         let (sizes, times) = options.lookups();
         report.discovery = discovery::measure(&nats.address(), sizes, times).await?;
         print!("{}", Discovery(&report.discovery));
+        report.lookup = lookup::measure(options.plan().rounds).await?;
+        print!("{}", Warm(&report.lookup));
     }
     nats.stop().await;
     if let Some(file) = &options.json {

@@ -7,7 +7,8 @@
 //! * **B**, the baseline: `async_nats::Client::request()` to a subscriber that publishes the reply,
 //!   what one would write by hand ([`baseline`]);
 //! * **ours**: a typed call through the whole stack ([`typed`]);
-//! * **discovery**: the first lookup of a service of many nodes ([`discovery`]).
+//! * **discovery**: the first lookup of a service of many nodes ([`discovery`]), and that of one
+//!   that is known ([`lookup`]).
 //!
 //! Both are called by the same closed loop ([`load`]). The other subcommands are those processes;
 //! they read orders from stdin, a line of JSON each, answer each with a line, and end with stdin:
@@ -22,6 +23,7 @@ mod discovery;
 mod drive;
 mod lines;
 mod load;
+mod lookup;
 mod machine;
 mod report;
 mod stats;

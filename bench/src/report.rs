@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::calls::{Cell, Round, Sample};
 use crate::discovery::{Found, Lookups};
+use crate::lookup::Lookup;
 use crate::machine::Machine;
 use crate::stats::Spread;
 
@@ -15,6 +16,7 @@ pub(crate) struct Report {
     pub(crate) machine: Machine,
     pub(crate) calls: Vec<Cell>,
     pub(crate) discovery: Vec<Found>,
+    pub(crate) lookup: Vec<Lookup>,
 }
 
 /// The table of calls.
@@ -22,6 +24,22 @@ pub(crate) struct Calls<'a>(pub(crate) &'a [Cell]);
 
 /// The table of lookups.
 pub(crate) struct Discovery<'a>(pub(crate) &'a [Found]);
+
+/// What a lookup of what is known costs.
+pub(crate) struct Warm<'a>(pub(crate) &'a [Lookup]);
+
+impl fmt::Display for Warm<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\nWarm discovery, as each call does it among 51 known services:")?;
+        for (at, lookup) in self.0.iter().enumerate() {
+            let (and, threads) = (if at == 0 { "" } else { "," }, lookup.threads);
+            let threads =
+                if threads == 1 { "1 thread" } else { &format!("{threads} threads at once") };
+            write!(f, "{and} {:.0} ns with {threads}", lookup.spread())?;
+        }
+        writeln!(f, ".")
+    }
+}
 
 impl fmt::Display for Calls<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -19,6 +19,7 @@ const LIMIT: Duration = Duration::from_secs(40);
 const GREETER: &str = env!("CARGO_BIN_EXE_greeter");
 const SERVER: &str = env!("CARGO_BIN_EXE_greeter-server");
 const CLIENT: &str = env!("CARGO_BIN_EXE_greeter-client");
+const MIDDLEWARE: &str = env!("CARGO_BIN_EXE_middleware");
 const ECHO: &str = env!("CARGO_BIN_EXE_echo");
 
 fn client(addresses: &str) -> Client {
@@ -59,6 +60,33 @@ async fn the_greeter_greets_over_nats_by_flags_environment_and_profile() {
     greets(Program::start_with(GREETER, &[], &environment)).await;
     let profile = [("MICRO_NATS_ADDRESS", &*address)];
     greets(Program::start_with(GREETER, &["--profile=nats"], &profile)).await;
+}
+
+#[tokio::test]
+async fn layers_add_log_and_refuse_within_one_process_and_over_nats() {
+    let nats = NatsServer::start().await;
+    for flags in [Vec::new(), nats_flags(&nats.address())] {
+        let (success, out, err) = Program::start(MIDDLEWARE, &strs(&flags)).end().await;
+        let expected = [
+            "Hello Bob, of tenant blue",
+            "401: no token, no greeting",
+            "event: greeted Bob, of tenant blue",
+        ];
+        assert_eq!(out, expected, "{err:#?}");
+        assert!(success, "{err:#?}");
+        for words in [
+            "server: Greeter.Hello was done in",
+            "client: Greeter.Hello was done in",
+            "server: Greeter.Hello failed after",
+            "client: Greeter.Hello failed after",
+            "publisher: greeted was done in",
+            "subscriber: greeted was done in",
+        ] {
+            let lines = err.iter().filter(|line| line.contains(words)).count();
+            assert_eq!(lines, 1, "{words}: {err:#?}");
+        }
+        assert!(!err.iter().any(|line| line.contains("secret")), "{err:#?}");
+    }
 }
 
 #[tokio::test]

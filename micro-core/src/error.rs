@@ -441,6 +441,17 @@ impl From<anyhow::Error> for Error {
     }
 }
 
+/// What `tower`'s middleware and others return as `BoxError`; as from `anyhow`: an [`Error`] inside
+/// comes out as it was, everything else is code 500 with the whole chain as the message.
+impl From<Box<dyn std::error::Error + Send + Sync>> for Error {
+    fn from(error: Box<dyn std::error::Error + Send + Sync>) -> Self {
+        match error.downcast::<Self>() {
+            Ok(ours) => *ours,
+            Err(other) => anyhow::Error::from_boxed(other).into(),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -510,6 +521,36 @@ mod tests {
         let there = anyhow::Error::from(Error::with_code(418, "tea").with_id("pot"));
         let back = Error::from(there);
         assert_eq!((back.code(), back.id(), back.status()), (418, "pot", "I'm a teapot"));
+    }
+
+    #[test]
+    fn an_error_survives_a_way_through_a_box_and_another_ones_chain_becomes_its_message() {
+        type Boxed = Box<dyn std::error::Error + Send + Sync>;
+        let busy = Error::new(ErrorKind::Overloaded, "busy").with_id("pot");
+        let busy =
+            busy.with_request(RequestState::NotSent).with_retry_after(Duration::from_secs(1));
+        let back = Error::from(Boxed::from(busy));
+        assert_eq!((back.kind(), back.id(), back.detail()), (ErrorKind::Overloaded, "pot", "busy"));
+        assert_eq!(back.request(), Some(RequestState::NotSent));
+        assert_eq!(back.retry_after(), Some(Duration::from_secs(1)));
+
+        let outer = Error::internal("outer").with_source(anyhow::anyhow!("inner"));
+        #[derive(Debug)]
+        struct Theirs(Error);
+        impl fmt::Display for Theirs {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("theirs")
+            }
+        }
+        impl std::error::Error for Theirs {
+            fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+                Some(&self.0)
+            }
+        }
+        let other = Error::from(Boxed::from(Theirs(outer)));
+        assert_eq!((other.kind(), other.code()), (ErrorKind::Internal, 500));
+        assert_eq!(other.detail(), "theirs: outer: inner");
+        assert_eq!(Error::from(Boxed::from("words alone")).detail(), "words alone");
     }
 
     #[test]

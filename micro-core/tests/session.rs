@@ -314,6 +314,21 @@ fn a_probe_is_a_request_for_what_nobody_has_and_its_answer_is_dropped() {
 }
 
 #[test]
+fn what_was_not_sent_cannot_be_answered() {
+    let mut session = Session::client(Limits::default());
+    let waiting = call(&mut session, b"");
+    let mut events = Vec::new();
+    let answer = br#"{"Header":{"Micro-ID":"0"},"Body":null}"#;
+    session.on_packet(answer, &mut events);
+    assert!(events.is_empty(), "{events:?}");
+    assert_eq!(session.counts().stray, 1);
+    assert!(session.is_unsent(waiting));
+    take_all(&mut session);
+    session.on_packet(answer, &mut events);
+    assert!(matches!(&events[..], [Event::Reply { call, .. }] if *call == waiting), "{events:?}");
+}
+
+#[test]
 fn a_probe_counts_as_a_packet_of_the_last_ones() {
     let mut session = Session::client(Limits::default());
     let (first, second) = (call(&mut session, b""), call(&mut session, b""));

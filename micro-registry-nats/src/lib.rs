@@ -4,6 +4,8 @@ mod config;
 mod driver;
 #[cfg(test)]
 mod fixtures;
+#[doc(hidden)]
+pub mod fuzzing;
 mod interest;
 mod members;
 mod message;

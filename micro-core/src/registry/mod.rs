@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-pub use self::service::{Endpoint, Node, Service, Value};
+pub use self::service::{Endpoint, MAX_DEPTH, Node, Service, Value};
 pub use self::view::{Expired, View};
 pub use self::watcher::{Change, Watcher};
 use crate::{Error, Result};

@@ -7,6 +7,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::ServiceName;
 use crate::{Error, Result};
 
+/// How deep the types of an endpoint may be nested, far deeper than anybody's messages are. Each
+/// level is two of JSON's, and whoever reads with serde_json reads 128 of those.
+pub const MAX_DEPTH: usize = 32;
+
 /// One version of a service and its nodes.
 ///
 /// The JSON is go-micro's: on the way out an empty map or list is `null`, on the way in it may be
@@ -85,10 +89,10 @@ impl Service {
     }
 
     /// The service's name, if the service can be registered: a good name, at least one node,
-    /// and every node has an id.
+    /// every node has an id, and no type is nested more than [`MAX_DEPTH`] deep.
     ///
     /// # Errors
-    /// `InvalidInput`, saying what is missing.
+    /// `InvalidInput`, saying what is missing or too much.
     pub fn check(&self) -> Result<ServiceName> {
         let name = ServiceName::new(&self.name)?;
         if self.nodes.is_empty() {
@@ -97,7 +101,26 @@ impl Service {
         if self.nodes.iter().any(|node| node.id.is_empty()) {
             return Err(Error::invalid_input(format!("a node of service {name} has no id")));
         }
+        let types = |endpoint: &'_ Endpoint| {
+            let both = [endpoint.request.as_ref(), endpoint.response.as_ref()];
+            both.into_iter().flatten().all(|value| !value.is_deeper_than(MAX_DEPTH))
+        };
+        if let Some(endpoint) = self.endpoints.iter().find(|endpoint| !types(endpoint)) {
+            return Err(Error::invalid_input(format!(
+                "a type of endpoint {} of service {name} is nested more than {MAX_DEPTH} deep",
+                endpoint.name
+            )));
+        }
         Ok(name)
+    }
+}
+
+impl Value {
+    fn is_deeper_than(&self, levels: usize) -> bool {
+        match levels.checked_sub(1) {
+            None => true,
+            Some(levels) => self.values.iter().any(|value| value.is_deeper_than(levels)),
+        }
     }
 }
 
@@ -143,4 +166,28 @@ where
     D: Deserializer<'de>,
 {
     Ok(Option::deserialize(input)?.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_are_nested_so_deep_and_no_deeper() {
+        let nested = |levels: usize| {
+            let value = (1..levels).fold(Value::default(), |inner, _| Value {
+                values: vec![inner],
+                ..Value::default()
+            });
+            let mut service = Service::new("s", "1").with_node(Node::new("s-1", "here"));
+            service.endpoints.push(Endpoint { request: Some(value), ..Endpoint::new("S.Deep") });
+            service
+        };
+        let deepest = nested(MAX_DEPTH);
+        deepest.check().unwrap();
+        let text = serde_json::to_string(&deepest).unwrap();
+        assert_eq!(serde_json::from_str::<Service>(&text).unwrap(), deepest);
+        let error = nested(MAX_DEPTH + 1).check().unwrap_err();
+        assert!(error.to_string().contains("S.Deep"), "{error}");
+    }
 }

@@ -36,6 +36,7 @@
 pub mod envelope;
 mod gomicro;
 mod ids;
+mod open;
 mod session;
 
 pub use self::gomicro::{Outgoing, Reply, Request, is_reserved, metadata};

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use super::envelope;
 use super::gomicro::{self, Outgoing, Reply, Request};
 use super::ids::IdMap;
+use super::open::Open;
 use crate::header::keys::CONTENT_TYPE;
 use crate::{Error, ErrorKind, Header, RequestState, Result};
 
@@ -132,7 +133,7 @@ enum Role {
     /// Calls that wait for their answer.
     Client(IdMap<u64, Waiting>),
     /// The headers of requests that wait for ours.
-    Server(IdMap<u64, Arc<Header>>),
+    Server(Open),
 }
 
 struct Waiting {
@@ -155,7 +156,7 @@ enum About {
     /// The request's header, for an error in its place.
     Reply(Arc<Header>),
     /// The request's header and the error, for a shorter form of it.
-    Error(Arc<Header>, Box<str>),
+    Error(Box<(Arc<Header>, Box<str>)>),
     /// There is nothing shorter to send.
     ShortError,
 }
@@ -168,7 +169,7 @@ impl Session {
 
     /// A session with a peer that dialled us.
     pub fn server(limits: Limits) -> Self {
-        Self::new(Role::Server(IdMap::default()), limits)
+        Self::new(Role::Server(Open::default()), limits)
     }
 
     fn new(role: Role, limits: Limits) -> Self {
@@ -268,14 +269,14 @@ impl Session {
 
     /// Whether a request is still open: neither answered nor cancelled.
     pub fn is_open(&self, request: RequestId) -> bool {
-        matches!(&self.role, Role::Server(requests) if requests.contains_key(&request.0))
+        matches!(&self.role, Role::Server(requests) if requests.contains(request.0))
     }
 
     /// Queues the answer to a request: content type and body, or an error. A second answer, and
     /// one to a caller that is gone, is dropped; returns whether it was queued.
     pub fn reply(&mut self, request: RequestId, reply: Result<(&str, &[u8]), &Error>) -> bool {
         let Role::Server(requests) = &mut self.role else { return false };
-        let Some(header) = requests.remove(&request.0) else { return false };
+        let Some(header) = requests.remove(request.0) else { return false };
         match reply {
             Ok((content_type, body)) => {
                 let packet = gomicro::encode_reply(&header, content_type, body);
@@ -301,7 +302,7 @@ impl Session {
                 }
                 None if unsupported_media(calls, &header) => {
                     let text = String::from_utf8_lossy(&body).into_owned();
-                    for (call, _) in calls.drain() {
+                    for (call, _) in calls.extract_if(|_, waiting| waiting.packet.is_some()) {
                         let error = Error::new(ErrorKind::UnsupportedMediaType, text.clone());
                         let reply = Err(error.with_request(RequestState::Executed));
                         events.push(Event::Reply { call: CallId(call), reply });
@@ -330,7 +331,7 @@ impl Session {
                     self.push_error(header, &Error::new(ErrorKind::Overloaded, detail));
                     return;
                 }
-                requests.insert(id, header.clone());
+                requests.push(id, header.clone());
                 let request = Request::new(header, body);
                 events.push(Event::Request { id: RequestId(id), request });
             }
@@ -359,9 +360,10 @@ impl Session {
                 About::Reply(request) => {
                     let error = Error::too_large("the encoded reply", size, max);
                     let (packet, text) = gomicro::encode_error(&request, &error);
-                    self.push_front(packet, About::Error(request, text));
+                    self.push_front(packet, About::Error(Box::new((request, text))));
                 }
-                About::Error(request, text) => {
+                About::Error(error) => {
+                    let (request, text) = *error;
                     let mut packet = gomicro::encode_short_error(&request, &text);
                     if packet.len() > max {
                         let error = Error::too_large("the error", packet.len(), max);
@@ -418,10 +420,7 @@ impl Session {
             Role::Server(requests) => {
                 let replies = self.queue.len() as u64 + packets.min(self.taken);
                 self.counts.lost_replies += replies;
-                let mut cancelled: Vec<u64> = requests.drain().map(|(id, _)| id).collect();
-                cancelled.sort_unstable();
-                events
-                    .extend(cancelled.into_iter().map(|id| Event::Cancelled { id: RequestId(id) }));
+                events.extend(requests.drain().map(|id| Event::Cancelled { id: RequestId(id) }));
             }
         }
         self.queue.clear();
@@ -449,13 +448,17 @@ impl Session {
     }
 
     fn push(&mut self, packet: Bytes, about: About) {
+        if self.queue.capacity() == 0 {
+            // Most of those who call have one request at a time, and there are many of them.
+            self.queue.reserve_exact(1);
+        }
         self.queued_bytes += packet.len();
         self.queue.push_back(Queued { packet, about });
     }
 
     fn push_error(&mut self, request: Arc<Header>, error: &Error) {
         let (packet, text) = gomicro::encode_error(&request, error);
-        self.push(packet, About::Error(request, text));
+        self.push(packet, About::Error(Box::new((request, text))));
     }
 
     fn push_front(&mut self, packet: Bytes, about: About) {
@@ -516,10 +519,10 @@ impl fmt::Debug for Session {
     }
 }
 
-/// The call that an answer names.
+/// The call that an answer names. What the peer has not even taken it cannot answer.
 fn read_answer(calls: &IdMap<u64, Waiting>, header: &Header) -> Option<u64> {
     let call = gomicro::id(header)?.parse().ok()?;
-    calls.contains_key(&call).then_some(call)
+    calls.get(&call).is_some_and(|waiting| waiting.packet.is_some()).then_some(call)
 }
 
 fn is_probe(probes: &mut VecDeque<u64>, header: &Header) -> bool {
@@ -531,7 +534,7 @@ fn is_probe(probes: &mut VecDeque<u64>, header: &Header) -> bool {
 /// go-micro answers a content type that it does not know with plain text and neither id nor
 /// error. Such a call has a socket of its own, so the answer is its.
 fn unsupported_media(calls: &IdMap<u64, Waiting>, header: &Header) -> bool {
-    !calls.is_empty()
+    calls.values().any(|waiting| waiting.packet.is_some())
         && calls.values().all(|waiting| waiting.odd)
         && gomicro::id(header).is_none()
         && header.get_ignore_case(CONTENT_TYPE) == Some("text/plain")

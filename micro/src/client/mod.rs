@@ -214,6 +214,12 @@ impl Client {
         }
     }
 
+    /// Whether nodes of this service are known already, so that a call to it waits for no
+    /// registry. They are once one was called, until the registry says that they are gone.
+    pub fn is_known(&self, service: &str) -> bool {
+        self.inner.cache.known(service).is_some()
+    }
+
     /// The registry that it finds services in; it takes parsed names: `"greeter".parse()?`.
     pub fn registry(&self) -> &Arc<dyn Registry> {
         &self.inner.registry

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, Weak};
 use arc_swap::ArcSwapOption;
 use micro_core::codec;
 use micro_core::transport::{Arrival, Bind, Incoming, PeerId};
-use micro_core::wire::{IdMap, Limits, Session};
+use micro_core::wire::IdMap;
 use micro_core::{Error, Result, Transport};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
@@ -88,8 +88,7 @@ impl Pool {
         }
         let peer = hub.port.dial(address)?;
         let id = peer.id();
-        let session = Session::client(Limits::default());
-        let conn = Conn::new(peer, session, hub.dropped.clone());
+        let conn = Conn::calling(peer, hub.dropped.clone());
         conns.by_peer.insert(id, conn.clone());
         if shares {
             conns.sweep(now);

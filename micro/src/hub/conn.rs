@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use micro_core::transport::{Peer, Refused};
-use micro_core::wire::{CallId, Counts, Event, IdMap, Outgoing, RequestId, Session};
+use micro_core::wire::{CallId, Counts, Event, IdMap, Limits, Outgoing, RequestId, Session};
 use micro_core::{RequestState, Result};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -33,13 +33,19 @@ pub(crate) struct Conn {
 
 pub(crate) struct State {
     pub(crate) session: Session,
+    /// For those who call; most of those who are called have many sessions.
+    calling: Option<Box<Calling>>,
+    /// What stops the handlers that were not ready at once.
+    pub(crate) handlers: IdMap<RequestId, CancellationToken>,
+    pub(crate) last_used: Instant,
+}
+
+/// The calls that wait for their answers.
+struct Calling {
     calls: IdMap<CallId, Waiter>,
     /// No call's time is over before this.
     expiry: Option<Instant>,
     silence: Silence,
-    /// What stops the handlers that were not ready at once.
-    pub(crate) handlers: IdMap<RequestId, CancellationToken>,
-    pub(crate) last_used: Instant,
 }
 
 /// Who waits for an answer, and how long.
@@ -66,18 +72,36 @@ pub(super) enum Drained {
 }
 
 impl Conn {
-    pub(crate) fn new(peer: Peer, session: Session, dropped: Arc<Dropped>) -> Arc<Self> {
-        let now = Instant::now();
+    /// A session with a peer that we dialled.
+    pub(crate) fn calling(peer: Peer, dropped: Arc<Dropped>) -> Arc<Self> {
+        let calling = Calling {
+            calls: IdMap::default(),
+            expiry: None,
+            silence: Silence::new(Instant::now()),
+        };
+        let session = Session::client(Limits::default());
+        Self::new(peer, session, Some(Box::new(calling)), dropped)
+    }
+
+    /// A session with a peer that dialled us.
+    pub(crate) fn serving(peer: Peer, limits: Limits, dropped: Arc<Dropped>) -> Arc<Self> {
+        Self::new(peer, Session::server(limits), None, dropped)
+    }
+
+    fn new(
+        peer: Peer,
+        session: Session,
+        calling: Option<Box<Calling>>,
+        dropped: Arc<Dropped>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             peer,
             dropped,
             state: Mutex::new(State {
                 session,
-                calls: IdMap::default(),
-                expiry: None,
-                silence: Silence::new(now),
+                calling,
                 handlers: IdMap::default(),
-                last_used: now,
+                last_used: Instant::now(),
             }),
             listed: AtomicBool::new(false),
             waiting: AtomicBool::new(false),
@@ -102,19 +126,22 @@ impl Conn {
         if !self.is_usable(&state, now) {
             return None;
         }
-        let id = match state.session.call(call) {
+        let State { session, calling, last_used, .. } = &mut *state;
+        let id = match session.call(call) {
             Ok(id) => id,
             Err(error) => return Some(Err(error)),
         };
+        // A session that takes calls is one that calls.
+        let calling = calling.as_mut()?;
         let (answer, waits) = oneshot::channel();
-        if state.calls.is_empty() {
-            state.silence.begin(now);
+        if calling.calls.is_empty() {
+            calling.silence.begin(now);
         }
         let expiry = limit.answer.min(limit.taken);
-        state.expiry = Some(state.expiry.map_or(expiry, |earlier| earlier.min(expiry)));
-        state.calls.insert(id, Waiter { answer, began: now, limit });
-        state.last_used = now;
-        let due = expiry.min(state.silence.due());
+        calling.expiry = Some(calling.expiry.map_or(expiry, |earlier| earlier.min(expiry)));
+        calling.calls.insert(id, Waiter { answer, began: now, limit });
+        *last_used = now;
+        let due = expiry.min(calling.silence.due());
         drop(state);
         hub.ticks.at(due);
         Some(Ok(Pending::new(self.clone(), id, waits)))
@@ -146,7 +173,9 @@ impl Conn {
     pub(crate) fn on_packet(&self, packet: &[u8], now: Instant, requests: &mut Vec<Event>) -> bool {
         let mut state = self.state();
         state.last_used = now;
-        state.silence.heard(now);
+        if let Some(calling) = &mut state.calling {
+            calling.silence.heard(now);
+        }
         let (mut events, before) = (Vec::new(), state.session.counts());
         state.session.on_packet(packet, &mut events);
         let garbage = state.session.counts().garbage > before.garbage;
@@ -167,26 +196,28 @@ impl Conn {
     /// lives. True if there is something to be sent.
     pub(crate) fn on_time(&self, hub: &Hub, now: Instant) -> bool {
         let mut state = self.state();
-        if state.calls.is_empty() {
-            state.expiry = None;
+        let State { session, calling, .. } = &mut *state;
+        let Some(calling) = calling else { return false };
+        if calling.calls.is_empty() {
+            calling.expiry = None;
             return false;
         }
-        let over = match state.expiry {
-            Some(expiry) if expiry <= now => state.expire(now),
+        let over = match calling.expiry {
+            Some(expiry) if expiry <= now => calling.expire(session, now),
             _ => Vec::new(),
         };
         let mut probes = false;
-        let mut next = state.expiry;
-        if !self.is_closed() && !state.calls.is_empty() {
-            if state.silence.due() <= now {
-                state.silence.asked(now);
+        let mut next = calling.expiry;
+        if !self.is_closed() && !calling.calls.is_empty() {
+            if calling.silence.due() <= now {
+                calling.silence.asked(now);
                 // What waits to be sent asks by itself, once it is.
-                if !state.session.has_output() {
-                    state.session.probe();
+                if !session.has_output() {
+                    session.probe();
                     probes = true;
                 }
             }
-            next = next.map(|next| next.min(state.silence.due()));
+            next = next.map(|next| next.min(calling.silence.due()));
         }
         drop(state);
         if let Some(next) = next {
@@ -240,17 +271,20 @@ impl Conn {
         requests: &mut Vec<Event>,
     ) {
         let (mut answered, mut cancelled) = (Vec::new(), Vec::new());
+        let now = state.last_used;
         for event in events {
             match event {
                 Event::Reply { call, reply } => {
-                    if let Some(waiter) = state.calls.remove(&call) {
-                        let after = state.last_used.saturating_duration_since(waiter.began);
-                        state.silence.answered(after);
-                        answered.push((waiter, reply));
-                    }
+                    let waiter = state.calling.as_mut().and_then(|calling| {
+                        let waiter = calling.calls.remove(&call)?;
+                        calling.silence.answered(now.saturating_duration_since(waiter.began));
+                        Some(waiter)
+                    });
+                    answered.extend(waiter.map(|waiter| (waiter, reply)));
                 }
                 Event::Failed { call, error } => {
-                    answered.extend(state.calls.remove(&call).map(|waiter| (waiter, Err(error))));
+                    let waiter = state.waiter(call);
+                    answered.extend(waiter.map(|waiter| (waiter, Err(error))));
                 }
                 Event::Cancelled { id } => cancelled.extend(state.handlers.remove(&id)),
                 other => requests.push(other),
@@ -272,22 +306,29 @@ impl Conn {
     /// How many calls wait for their answer.
     #[cfg(all(test, feature = "memory"))]
     pub(crate) fn calls(&self) -> usize {
-        self.state().calls.len()
+        self.state().calling.as_ref().map_or(0, |calling| calling.calls.len())
     }
 
     pub(super) fn give_up(&self, call: CallId) {
         let mut state = self.state();
-        state.calls.remove(&call);
+        state.waiter(call);
         state.session.give_up(call);
     }
 }
 
 impl State {
+    /// Nobody waits for this call any more.
+    fn waiter(&mut self, call: CallId) -> Option<Waiter> {
+        self.calling.as_mut()?.calls.remove(&call)
+    }
+}
+
+impl Calling {
     /// Gives up the calls whose time is over; what is known of each.
-    fn expire(&mut self, now: Instant) -> Vec<(Waiter, RequestState)> {
+    fn expire(&mut self, session: &mut Session, now: Instant) -> Vec<(Waiter, RequestState)> {
         let (mut over, mut next) = (Vec::new(), None::<Instant>);
         for (id, waiter) in &self.calls {
-            let unsent = waiter.limit.taken < waiter.limit.answer && self.session.is_unsent(*id);
+            let unsent = waiter.limit.taken < waiter.limit.answer && session.is_unsent(*id);
             let expiry = if unsent { waiter.limit.taken } else { waiter.limit.answer };
             if expiry <= now {
                 over.push(*id);
@@ -298,7 +339,7 @@ impl State {
         self.expiry = next;
         let calls = over.into_iter().filter_map(|id| {
             let waiter = self.calls.remove(&id)?;
-            Some((waiter, self.session.give_up(id).unwrap_or(RequestState::Unknown)))
+            Some((waiter, session.give_up(id).unwrap_or(RequestState::Unknown)))
         });
         calls.collect()
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use micro_core::LogThrottle;
 use micro_core::transport::{Peer, PeerId};
-use micro_core::wire::{IdMap, Limits, Session};
+use micro_core::wire::{IdMap, Limits};
 use tokio::time::Instant;
 
 use super::options::ServerOptions;
@@ -41,7 +41,7 @@ impl Callers {
                 let limits = Limits::default();
                 // Whoever finds no room is answered, with a refusal.
                 let limits = if room { limits } else { limits.with_open(0) };
-                Conn::new(peer, Session::server(limits), self.dropped.clone())
+                Conn::serving(peer, limits, self.dropped.clone())
             }
         }
     }
