@@ -242,7 +242,7 @@ fn the_remaining_time_is_never_sent_as_no_limit() {
     let mut client = Session::client(Limits::default());
     let header = Header::new();
     let mut out = outgoing(&header, b"");
-    out.timeout = Some(std::time::Duration::ZERO);
+    out.timeout = Some(Duration::ZERO);
     client.call(&out).unwrap();
     let packets = take_all(&mut client);
     let (header, _) = envelope::decode(&packets[0]).unwrap();
