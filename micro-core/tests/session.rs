@@ -1,6 +1,8 @@
 //! The state machine of a peer, without a network.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::time::{Duration, Instant};
+
 use micro_core::wire::{
     CallId, Event, Limits, Outgoing, PROBE_ENDPOINT, RequestId, Session, envelope,
 };
@@ -240,7 +242,7 @@ fn the_remaining_time_is_never_sent_as_no_limit() {
     let mut client = Session::client(Limits::default());
     let header = Header::new();
     let mut out = outgoing(&header, b"");
-    out.timeout = Some(std::time::Duration::ZERO);
+    out.timeout = Some(Duration::ZERO);
     client.call(&out).unwrap();
     let packets = take_all(&mut client);
     let (header, _) = envelope::decode(&packets[0]).unwrap();
@@ -350,4 +352,50 @@ fn debug_shows_no_metadata_and_no_body() {
     let shown = format!("{out:?} {client:?} {server:?} {events:?}");
     assert!(shown.contains("Authorization") && shown.contains("Greeter.Hello"), "{shown}");
     assert!(!shown.contains("secret"), "{shown}");
+}
+
+#[test]
+fn calls_given_up_in_any_order_leave_the_others_as_they_were_and_cost_little() {
+    const CALLS: usize = 60_000;
+    let mut session = Session::client(Limits::default());
+    let calls: Vec<CallId> = (0..CALLS).map(|at| call(&mut session, &number(at))).collect();
+    // Every one but the tenth ones: from the middle on, and then the first half.
+    let started = Instant::now();
+    for at in (CALLS / 2..CALLS).rev().chain(0..CALLS / 2).filter(|at| at % 10 != 0) {
+        assert_eq!(session.give_up(calls[at]), Some(RequestState::NotSent));
+    }
+    // A session is locked meanwhile. Were each looked for among all, it would be many seconds.
+    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+    assert!(!session.is_idle());
+    let bodies: Vec<Vec<u8>> = take_all(&mut session)
+        .iter()
+        .map(|packet| envelope::decode(packet).unwrap().1.to_vec())
+        .collect();
+    let left: Vec<Vec<u8>> = (0..CALLS).step_by(10).map(number).collect();
+    assert!(bodies == left, "{} of {}", bodies.len(), left.len());
+    assert!(!session.has_output());
+    for at in (0..CALLS).step_by(10) {
+        assert_eq!(session.give_up(calls[at]), Some(RequestState::Unknown));
+    }
+    assert!(session.is_idle());
+}
+
+#[test]
+fn a_call_given_up_behind_the_last_is_no_output() {
+    let mut session = Session::client(Limits::default());
+    let calls: Vec<CallId> = (0..3).map(|_| call(&mut session, b"")).collect();
+    session.give_up(calls[2]);
+    session.probe();
+    session.give_up(calls[0]);
+    assert_eq!(take_all(&mut session).len(), 2, "a call and the probe");
+    assert!(!session.has_output());
+    let last = call(&mut session, b"");
+    session.give_up(last);
+    assert!(!session.has_output());
+    session.give_up(calls[1]);
+    assert!(session.is_idle());
+}
+
+fn number(at: usize) -> Vec<u8> {
+    at.to_string().into_bytes()
 }

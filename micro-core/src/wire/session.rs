@@ -36,8 +36,11 @@ pub struct Session {
     next: u64,
     /// How many packets the peer took.
     taken: u64,
+    /// A client's is in the order of its ids, and its first is not given up.
     queue: VecDeque<Queued>,
     queued_bytes: usize,
+    /// How many in the queue are given up.
+    given_up: usize,
     /// Ids of the last probes, whose answers are for nobody.
     probes: VecDeque<u64>,
     counts: Counts,
@@ -151,7 +154,9 @@ struct Queued {
 
 enum About {
     Call(u64),
-    Probe,
+    Probe(u64),
+    /// A call that is not to be sent any more; its packet is gone already.
+    GivenUp(u64),
     /// The request's header, for an error in its place.
     Reply(Arc<Header>),
     /// The request's header and the error, for a shorter form of it.
@@ -179,6 +184,7 @@ impl Session {
             taken: 0,
             queue: VecDeque::new(),
             queued_bytes: 0,
+            given_up: 0,
             probes: VecDeque::new(),
             counts: Counts::default(),
         }
@@ -217,7 +223,7 @@ impl Session {
     /// accepted, and while the last probe has not been taken.
     pub fn probe(&mut self) {
         if matches!(self.role, Role::Server(_))
-            || self.queue.iter().any(|queued| matches!(queued.about, About::Probe))
+            || self.queue.iter().any(|queued| matches!(queued.about, About::Probe(_)))
         {
             return;
         }
@@ -235,7 +241,7 @@ impl Session {
             metadata: &Header::new(),
             body: b"",
         };
-        self.push(gomicro::encode_request(id, &probe), About::Probe);
+        self.push(gomicro::encode_request(id, &probe), About::Probe(id));
     }
 
     /// Forgets a call that nobody waits for any more. It is not sent if it has not been; says
@@ -246,11 +252,13 @@ impl Session {
         if waiting.packet.is_some() {
             return Some(RequestState::Unknown);
         }
-        let is_it = |queued: &Queued| matches!(queued.about, About::Call(id) if id == call.0);
-        if let Some(at) = self.queue.iter().position(is_it)
-            && let Some(queued) = self.queue.remove(at)
-        {
+        // Many may be given up together: each is found, and none is moved for another.
+        if let Ok(at) = self.queue.binary_search_by_key(&Some(call.0), |queued| queued.about.id()) {
+            let queued = &mut self.queue[at];
             self.queued_bytes -= queued.packet.len();
+            *queued = Queued { packet: Bytes::new(), about: About::GivenUp(call.0) };
+            self.given_up += 1;
+            self.forget_given_up();
         }
         Some(RequestState::NotSent)
     }
@@ -369,7 +377,7 @@ impl Session {
                     self.push_front(packet, About::ShortError);
                 }
                 // No packet at all goes through then.
-                About::Probe => {}
+                About::Probe(_) | About::GivenUp(_) => {}
                 About::ShortError => self.counts.lost_replies += 1,
             }
         }
@@ -422,6 +430,7 @@ impl Session {
         }
         self.queue.clear();
         self.queued_bytes = 0;
+        self.given_up = 0;
     }
 
     /// Whether anything waits to be sent.
@@ -465,7 +474,36 @@ impl Session {
     fn pop(&mut self) -> Option<About> {
         let Queued { packet, about } = self.queue.pop_front()?;
         self.queued_bytes -= packet.len();
+        self.forget_given_up();
         Some(about)
+    }
+
+    /// Forgets what was given up, once it is the next or the larger part of the queue.
+    fn forget_given_up(&mut self) {
+        while self.queue.front().is_some_and(Queued::is_given_up) {
+            self.queue.pop_front();
+            self.given_up -= 1;
+        }
+        if self.given_up > self.queue.len() / 2 {
+            self.queue.retain(|queued| !queued.is_given_up());
+            self.given_up = 0;
+        }
+    }
+}
+
+impl Queued {
+    fn is_given_up(&self) -> bool {
+        matches!(self.about, About::GivenUp(_))
+    }
+}
+
+impl About {
+    /// What a client names it by.
+    fn id(&self) -> Option<u64> {
+        match self {
+            Self::Call(id) | Self::Probe(id) | Self::GivenUp(id) => Some(*id),
+            _ => None,
+        }
     }
 }
 
