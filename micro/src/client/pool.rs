@@ -1,8 +1,10 @@
 //! The sessions with the nodes that this process calls, on one port.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
+use std::task::Poll;
 
 use arc_swap::ArcSwapOption;
 use micro_core::codec;
@@ -12,7 +14,7 @@ use micro_core::{Error, Result, Transport};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::hub::{Conn, Hub, Ticks, lock};
+use crate::hub::{Conn, Hub, Scratch, Ticks, lock};
 
 /// The sessions with the nodes that this process calls. The port opens with the first call, and
 /// again should it ever be over.
@@ -157,27 +159,24 @@ struct Pump {
 
 impl Pump {
     async fn run(self, mut incoming: Box<dyn Incoming>) {
-        let mut arrivals = Vec::new();
+        let (mut arrivals, mut scratch) = (Vec::new(), Scratch::default());
+        let mut timer = self.ticks.timer();
         loop {
-            let received = tokio::select! {
-                // First, or under a flood nobody's time would ever be over.
-                biased;
-                () = self.ticks.next() => {
-                    self.on_time();
-                    continue;
-                }
-                received = micro_core::transport::recv(&mut *incoming, &mut arrivals) => received,
-            };
-            match received {
-                Ok(()) => self.deal_with(&mut arrivals),
-                Err(error) => return self.over(&error),
+            // The timer first, or under a flood nobody's time would ever be over.
+            let received = poll_fn(|cx| match timer.poll(cx) {
+                Poll::Ready(()) => Poll::Ready(None),
+                Poll::Pending => incoming.poll_recv(cx, &mut arrivals).map(Some),
+            });
+            match received.await {
+                None => self.on_time(),
+                Some(Ok(())) => self.deal_with(&mut arrivals, &mut scratch),
+                Some(Err(error)) => return self.over(&error),
             }
         }
     }
 
-    fn deal_with(&self, arrivals: &mut Vec<Arrival>) {
+    fn deal_with(&self, arrivals: &mut Vec<Arrival>, scratch: &mut Scratch) {
         let now = Instant::now();
-        let mut requests = Vec::new();
         // Usually many come from one peer.
         let mut last: Option<Arc<Conn>> = None;
         for arrival in arrivals.drain(..) {
@@ -191,9 +190,9 @@ impl Pump {
             };
             match arrival {
                 Arrival::Packet { packet, .. } => {
-                    conn.on_packet(&packet, now, &mut requests);
+                    conn.on_packet(&packet, now, scratch);
                     // Nobody calls a client.
-                    requests.clear();
+                    scratch.requests.clear();
                 }
                 Arrival::Undelivered { packets, .. } => conn.undelivered(packets, false),
                 Arrival::Closed { packets, .. } => {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use micro_core::transport::{Peer, Refused};
-use micro_core::wire::{CallId, Counts, Event, IdMap, Limits, Outgoing, RequestId, Session};
+use micro_core::wire::{CallId, Counts, Event, IdMap, Limits, Outgoing, Reply, RequestId, Session};
 use micro_core::{RequestState, Result};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -53,6 +53,15 @@ struct Waiter {
     answer: oneshot::Sender<Outcome>,
     began: Instant,
     limit: Limit,
+}
+
+/// What taking in packets needs room for, kept from one to the next.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    /// What is for the runtime to act on.
+    pub(crate) requests: Vec<Event>,
+    events: Vec<Event>,
+    answered: Vec<(Waiter, Result<Reply>)>,
 }
 
 /// How long a call waits.
@@ -168,18 +177,18 @@ impl Conn {
         self.is_usable(&state, now) || !state.session.is_idle()
     }
 
-    /// Takes in a packet; what is for a runtime to act on is appended to `requests`. False if it
-    /// was garbage.
-    pub(crate) fn on_packet(&self, packet: &[u8], now: Instant, requests: &mut Vec<Event>) -> bool {
+    /// Takes in a packet; what is for a runtime to act on is appended to the requests. False if
+    /// it was garbage.
+    pub(crate) fn on_packet(&self, packet: &[u8], now: Instant, scratch: &mut Scratch) -> bool {
         let mut state = self.state();
         state.last_used = now;
         if let Some(calling) = &mut state.calling {
             calling.silence.heard(now);
         }
-        let (mut events, before) = (Vec::new(), state.session.counts());
-        state.session.on_packet(packet, &mut events);
+        let before = state.session.counts();
+        state.session.on_packet(packet, &mut scratch.events);
         let garbage = state.session.counts().garbage > before.garbage;
-        self.act(state, before, events, requests);
+        self.act(state, before, scratch);
         !garbage
     }
 
@@ -187,9 +196,9 @@ impl Conn {
     pub(crate) fn undelivered(&self, packets: u64, over: bool) {
         self.closed.store(true, Ordering::Release);
         let mut state = self.state();
-        let (mut events, before) = (Vec::new(), state.session.counts());
-        state.session.undelivered(packets, over, &mut events);
-        self.act(state, before, events, &mut Vec::new());
+        let (mut scratch, before) = (Scratch::default(), state.session.counts());
+        state.session.undelivered(packets, over, &mut scratch.events);
+        self.act(state, before, &mut scratch);
     }
 
     /// Ends the calls whose time is over, and asks a peer that was silent for long whether it
@@ -233,11 +242,12 @@ impl Conn {
     /// Sends until the session is empty or the peer has no room.
     pub(super) fn drain(&self) -> Drained {
         let mut state = self.state();
-        let (mut events, before) = (Vec::new(), state.session.counts());
+        let (mut scratch, before) = (Scratch::default(), state.session.counts());
+        let events = &mut scratch.events;
         let mut limit = self.peer.max_packet();
         let mut taken = false;
         let drained = loop {
-            let Some(packet) = state.session.next_packet(limit, &mut events) else {
+            let Some(packet) = state.session.next_packet(limit, events) else {
                 break Drained::Empty;
             };
             match self.peer.try_send(packet) {
@@ -251,7 +261,7 @@ impl Conn {
                 }
                 Err(_) => {
                     self.closed.store(true, Ordering::Release);
-                    state.session.undelivered(0, false, &mut events);
+                    state.session.undelivered(0, false, events);
                     break Drained::Empty;
                 }
             }
@@ -259,20 +269,15 @@ impl Conn {
         if taken {
             state.last_used = Instant::now();
         }
-        self.act(state, before, events, &mut Vec::new());
+        self.act(state, before, &mut scratch);
         drained
     }
 
-    fn act(
-        &self,
-        mut state: MutexGuard<'_, State>,
-        before: Counts,
-        events: Vec<Event>,
-        requests: &mut Vec<Event>,
-    ) {
-        let (mut answered, mut cancelled) = (Vec::new(), Vec::new());
+    fn act(&self, mut state: MutexGuard<'_, State>, before: Counts, scratch: &mut Scratch) {
+        let Scratch { requests, events, answered } = scratch;
+        let mut cancelled = Vec::new();
         let now = state.last_used;
-        for event in events {
+        for event in events.drain(..) {
             match event {
                 Event::Reply { call, reply } => {
                     let waiter = state.calling.as_mut().and_then(|calling| {
@@ -293,7 +298,7 @@ impl Conn {
         let now = state.session.counts();
         // Woken only when the lock is free again.
         drop(state);
-        for (waiter, reply) in answered {
+        for (waiter, reply) in answered.drain(..) {
             // Whoever does not wait any more has said so to the session.
             let _ = waiter.answer.send(Ok(reply));
         }
