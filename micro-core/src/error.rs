@@ -417,6 +417,9 @@ impl fmt::Debug for Error {
         if let Some(request) = inner.request {
             out.field("request", &request);
         }
+        if let Some(after) = inner.retry_after {
+            out.field("retry_after", &after);
+        }
         if let Some(source) = &inner.source {
             out.field("source", source);
         }

@@ -167,6 +167,54 @@ async fn too_many_calls_are_refused_as_overloaded() {
 }
 
 #[tokio::test]
+async fn a_request_or_reply_larger_than_a_packet_is_too_large_with_both_sizes() {
+    use micro::memory::{Memory, MemoryOptions};
+    let memory = Memory::with_options(MemoryOptions::default().with_max_packet(10_000));
+    let service = Service::builder("s")
+        .registry(memory.registry())
+        .transport(memory.transport())
+        .broker(memory.broker())
+        .handler("S.Make", async |_: Context, text: String| Ok(text.repeat(100)));
+    let running = service.build().unwrap().start().await.unwrap();
+    let call = async |text: String| -> Error {
+        running.client().call::<_, String>("s", "S.Make", &text).await.unwrap_err()
+    };
+    let (request, reply) = (call("x".repeat(10_000)).await, call("x".repeat(1_000)).await);
+    assert_eq!(request.request(), Some(RequestState::NotSent));
+    assert_eq!(reply.request(), Some(RequestState::Executed));
+    for error in [request, reply] {
+        assert_eq!((error.kind(), error.code()), (ErrorKind::TooLarge, 413));
+        let numbers = error.detail().split(|c: char| !c.is_ascii_digit());
+        let sizes: Vec<u64> = numbers.filter_map(|n| n.parse().ok()).collect();
+        assert!(sizes.len() == 2 && sizes[0] > sizes[1] && sizes[1] == 10_000, "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_reply_that_does_not_decode_is_internal_and_was_executed() {
+    let fleet = Fleet::start().await;
+    let error = fleet.client().call::<_, String>("greeter", "Greeter.Length", &"four").await;
+    let error = error.unwrap_err();
+    assert_eq!((error.kind(), error.code()), (ErrorKind::Internal, 500));
+    assert_eq!(error.request(), Some(RequestState::Executed));
+    assert!(error.to_string().contains("reply"), "{error}");
+}
+
+#[tokio::test]
+async fn a_request_without_an_encoding_or_with_metadata_of_the_wire_is_invalid_and_not_sent() {
+    let fleet = Fleet::start().await;
+    // JSON has no map with such keys.
+    let unspeakable = std::collections::HashMap::from([((1, 2), 3)]);
+    let body = fleet.client().call::<_, ()>("greeter", "Greeter.Length", &unspeakable);
+    let wire = fleet.client().call::<_, usize>("greeter", "Greeter.Length", &"four");
+    let wire = wire.metadata("content-type", "x").await.map(drop);
+    for error in [body.await.unwrap_err(), wire.unwrap_err()] {
+        assert_eq!((error.kind(), error.code()), (ErrorKind::InvalidInput, 400), "{error}");
+        assert_eq!(error.request(), Some(RequestState::NotSent));
+    }
+}
+
+#[tokio::test]
 async fn what_cannot_be_a_service_is_refused_when_it_is_built_or_started() {
     let handler = async |_: Context, (): ()| Ok(());
     let name = Service::builder("a b").build().unwrap_err();

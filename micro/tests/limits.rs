@@ -138,24 +138,43 @@ async fn a_queue_and_an_order_can_be_asked_for_together() {
 }
 
 #[tokio::test]
-async fn a_session_takes_no_more_calls_than_it_can_hold() {
-    // What a session holds is bounded: 65,536 calls.
-    let service = Service::builder("s")
-        .server_options(ServerOptions::default().with_max_calls(usize::MAX))
-        .handler("S.Never", async |_: Context, (): ()| std::future::pending::<Result<()>>().await);
-    let running = service.build().unwrap().start().await.unwrap();
-    let client = running.client();
-    client.call::<_, ()>("s", "S.Nope", &()).await.unwrap_err();
-    let mut held = Vec::new();
-    let refused = loop {
-        let mut call = client.call::<_, ()>("s", "S.Never", &()).retries(0).into_future();
-        match futures_util::poll!(&mut call) {
-            std::task::Poll::Pending => held.push(call),
-            std::task::Poll::Ready(answer) => break answer.unwrap_err(),
-        }
-        assert!(held.len() < 200_000, "nothing is ever refused");
+async fn more_calls_than_may_wait_for_a_node_go_to_another_and_are_refused_if_there_is_none() {
+    use micro::client::Limits;
+    let plugins = micro::Plugins::new();
+    let node = async |id: &'static str| {
+        let service = Service::builder("s").plugins(&plugins).id(id);
+        let service = service
+            .handler("S.Never", async |_: Context, (): ()| {
+                std::future::pending::<Result<()>>().await
+            })
+            .handler("S.Who", move |_: Context, (): ()| async move { Ok(id) });
+        service.build().unwrap().start().await.unwrap()
     };
-    assert_eq!(refused.kind(), ErrorKind::Overloaded, "{refused}");
+    let first = node("first").await;
+    let limits = Limits::default().with_open(3);
+    let options = micro::ClientOptions::default().with_node_limits(limits);
+    let client = micro::Client::builder().plugins(&plugins).options(options).build().unwrap();
+    let who = || client.call::<_, String>("s", "S.Who", &()).into_future();
+    assert_eq!(who().await.unwrap(), "first");
+    let mut held: Vec<_> =
+        (0..3).map(|_| client.call::<_, ()>("s", "S.Never", &()).into_future()).collect();
+    for call in &mut held {
+        assert!(futures_util::poll!(call).is_pending());
+    }
+    let refused = client.call::<_, String>("s", "S.Who", &()).retries(0).await.unwrap_err();
+    assert_eq!((refused.kind(), refused.code()), (ErrorKind::Overloaded, 429), "{refused}");
     assert_eq!(refused.request(), Some(RequestState::NotSent));
-    assert!(held.len() >= 60_000, "{}", held.len());
+    assert!(refused.retry_after().is_some());
+    let second = node("second").await;
+    let found = async {
+        loop {
+            match who().await {
+                Ok(who) => return who,
+                Err(error) => assert_eq!(error.kind(), ErrorKind::Overloaded),
+            }
+        }
+    };
+    assert_eq!(timeout(LIMIT, found).await.expect("the second is never called"), "second");
+    drop(held);
+    drop((first, second));
 }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -15,6 +16,9 @@ use crate::{Error, ErrorKind, Header, RequestState, Result};
 
 /// The endpoint that a [probe](Session::probe) asks for: nobody has it.
 pub const PROBE_ENDPOINT: &str = "Micro.Probe";
+
+/// When whoever was refused for want of room may come back: much can be answered by then.
+pub const RETRY_AFTER: Duration = Duration::from_millis(100);
 
 /// So many probes are remembered; the answer to an earlier one is stray.
 const MAX_PROBES: usize = 16;
@@ -198,7 +202,7 @@ impl Session {
         };
         if full || calls.len() >= self.limits.open {
             let detail = format!("{} calls wait for this node already", calls.len());
-            let error = Error::new(ErrorKind::Overloaded, detail);
+            let error = Error::new(ErrorKind::Overloaded, detail).with_retry_after(RETRY_AFTER);
             return Err(error.with_request(RequestState::NotSent));
         }
         if let Some((key, _)) = call.metadata.iter().find(|(key, _)| gomicro::is_reserved(key)) {
@@ -328,7 +332,8 @@ impl Session {
                     || self.queued_bytes > self.limits.queued_bytes
                 {
                     let detail = "this caller has too many requests open or replies unread";
-                    self.push_error(header, &Error::new(ErrorKind::Overloaded, detail));
+                    let error = Error::new(ErrorKind::Overloaded, detail);
+                    self.push_error(header, &error.with_retry_after(RETRY_AFTER));
                     return;
                 }
                 requests.push(id, header.clone());

@@ -15,14 +15,13 @@ use tokio_util::task::AbortOnDropHandle;
 use super::nodes::{Nodes, Own};
 use crate::hub::lock;
 
-/// How many services are watched at once; of more, the one that was not called for longest goes.
-const MAX_SERVICES: usize = 1_000;
 /// How long it is believed that there is no such service, and what was asked and not watched.
 const ABSENT: Duration = Duration::from_secs(1);
 
 pub(super) struct Cache {
     registry: Arc<dyn Registry>,
     own: Own,
+    most: usize,
     entries: ArcSwap<HashMap<String, Arc<Entry>>>,
     /// Held by whoever changes the table.
     change: Mutex<()>,
@@ -60,10 +59,12 @@ impl Table {
 }
 
 impl Cache {
-    pub(super) fn new(registry: Arc<dyn Registry>, own: Own) -> Self {
+    /// Watches `most` services at once; of more, the one that was not called for longest goes.
+    pub(super) fn new(registry: Arc<dyn Registry>, own: Own, most: usize) -> Self {
         Self {
             registry,
             own,
+            most: most.max(1),
             entries: ArcSwap::default(),
             change: Mutex::new(()),
             clock: AtomicU64::new(0),
@@ -126,7 +127,7 @@ impl Cache {
         let now = self.clock.fetch_add(1, Ordering::Relaxed) + 1;
         let entry = Arc::new(Entry::new(self, name.clone(), now));
         let mut next = HashMap::clone(&entries);
-        if next.len() >= MAX_SERVICES {
+        if next.len() >= self.most {
             let oldest = next.iter().min_by_key(|(_, entry)| entry.used.load(Ordering::Relaxed));
             let oldest = oldest.map(|(name, _)| name.clone());
             next.remove(&oldest.unwrap_or_default());

@@ -38,6 +38,7 @@ pub use self::select::Strategy;
 use crate::backends::Backends;
 use crate::clock::NEVER;
 use crate::middleware::{Layers, Reply, Stack};
+pub use micro_core::wire::Limits;
 
 /// Calls services and publishes events. Cheap to clone; clones share everything.
 ///
@@ -119,11 +120,11 @@ impl Client {
         let zone = options.zone.clone().filter(|zone| !zone.is_empty());
         let own = Own { transport: transport.name(), zone };
         let inner = Inner {
-            cache: Cache::new(registry.clone(), own.clone()),
+            cache: Cache::new(registry.clone(), own.clone(), options.max_services),
             own,
             call_stack: layers.calls.around(|call| Box::pin(async move { call.run().await })),
             publish_stack: layers.events.around(|event| Box::pin(event.run())),
-            pool: Pool::new(transport.clone()),
+            pool: Pool::new(transport.clone(), options.node_limits),
             transport,
             broker,
             registry,

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use micro_core::Header;
+use micro_core::wire::Limits;
 
 use super::filter::Filter;
 use super::select::Strategy;
@@ -24,6 +25,12 @@ pub struct ClientOptions {
     pub connect_wait: Duration,
     /// Which of several nodes is called.
     pub strategy: Strategy,
+    /// How many calls wait for one node at once, and how many bytes for being sent to it; more are
+    /// refused as `Overloaded`, not sent. 65,536 calls and 64 MiB.
+    pub node_limits: Limits,
+    /// How many services are watched at once; of more, the one that was not called for longest is
+    /// forgotten and found anew when it is. 1,000.
+    pub max_services: usize,
     /// Only nodes that pass are called; all of them by default.
     pub filter: Option<Filter>,
     /// Nodes whose metadata has this `zone` are called first; the client of a service has the
@@ -39,6 +46,8 @@ impl Default for ClientOptions {
             retries: 5,
             connect_wait: Duration::from_secs(5),
             strategy: Strategy::default(),
+            node_limits: Limits::default(),
+            max_services: 1_000,
             filter: None,
             zone: None,
         }
@@ -78,6 +87,20 @@ impl ClientOptions {
     #[must_use]
     pub fn with_strategy(mut self, strategy: Strategy) -> Self {
         self.strategy = strategy;
+        self
+    }
+
+    /// Sets [`node_limits`](Self::node_limits).
+    #[must_use]
+    pub fn with_node_limits(mut self, limits: Limits) -> Self {
+        self.node_limits = limits;
+        self
+    }
+
+    /// Sets [`max_services`](Self::max_services).
+    #[must_use]
+    pub fn with_max_services(mut self, services: usize) -> Self {
+        self.max_services = services;
         self
     }
 

@@ -31,6 +31,11 @@ impl OutgoingCall {
         &self.endpoint
     }
 
+    /// The address that is called, if the call names one.
+    pub fn address(&self) -> Option<&str> {
+        self.options.address.as_deref()
+    }
+
     /// The encoded body.
     pub fn body(&self) -> &Bytes {
         &self.body
@@ -111,9 +116,19 @@ impl OutgoingEvent {
         &self.body
     }
 
+    /// Publishes another body.
+    pub fn set_body(&mut self, body: Bytes) {
+        self.body = body;
+    }
+
     /// The content type of the body.
     pub fn content_type(&self) -> &str {
         &self.content_type
+    }
+
+    /// Says that the body is of another content type.
+    pub fn set_content_type(&mut self, content_type: impl Into<Cow<'static, str>>) {
+        self.content_type = content_type.into();
     }
 
     /// What is sent beside the body.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, Weak};
 use arc_swap::ArcSwapOption;
 use micro_core::codec;
 use micro_core::transport::{Arrival, Bind, Incoming, PeerId};
-use micro_core::wire::IdMap;
+use micro_core::wire::{IdMap, Limits};
 use micro_core::{Error, Result, Transport};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
@@ -18,6 +18,7 @@ use crate::hub::{Conn, Hub, Ticks, lock};
 /// again should it ever be over.
 pub(super) struct Pool {
     transport: Arc<dyn Transport>,
+    limits: Limits,
     open: ArcSwapOption<Open>,
     opening: tokio::sync::Mutex<()>,
 }
@@ -65,8 +66,10 @@ impl Drop for Lease {
 }
 
 impl Pool {
-    pub(super) fn new(transport: Arc<dyn Transport>) -> Self {
-        Self { transport, open: ArcSwapOption::empty(), opening: tokio::sync::Mutex::default() }
+    /// `limits`: of the session with each node.
+    pub(super) fn new(transport: Arc<dyn Transport>, limits: Limits) -> Self {
+        let (open, opening) = (ArcSwapOption::empty(), tokio::sync::Mutex::default());
+        Self { transport, limits, open, opening }
     }
 
     /// The session with a node. A content type that go-micro has no codec for gets one of its
@@ -88,7 +91,7 @@ impl Pool {
         }
         let peer = hub.port.dial(address)?;
         let id = peer.id();
-        let conn = Conn::calling(peer, hub.dropped.clone());
+        let conn = Conn::calling(peer, self.limits, hub.dropped.clone());
         conns.by_peer.insert(id, conn.clone());
         if shares {
             conns.sweep(now);

@@ -64,8 +64,11 @@ impl OutgoingCall {
             if unanswered {
                 target.avoid();
             }
-            let safe = options.idempotent || error.request() == Some(RequestState::NotSent);
-            if !unanswered || !safe || attempts >= retries {
+            let not_sent = error.request() == Some(RequestState::NotSent);
+            // Too much waits for that node here; another one may have room.
+            let refused = not_sent && error.kind() == ErrorKind::Overloaded;
+            let again = refused || (unanswered && (not_sent || options.idempotent));
+            if !again || attempts >= retries {
                 return Err(error);
             }
             let (service, endpoint, node) = (&self.service, &self.endpoint, target.id());

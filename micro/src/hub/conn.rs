@@ -73,13 +73,13 @@ pub(super) enum Drained {
 
 impl Conn {
     /// A session with a peer that we dialled.
-    pub(crate) fn calling(peer: Peer, dropped: Arc<Dropped>) -> Arc<Self> {
+    pub(crate) fn calling(peer: Peer, limits: Limits, dropped: Arc<Dropped>) -> Arc<Self> {
         let calling = Calling {
             calls: IdMap::default(),
             expiry: None,
             silence: Silence::new(Instant::now()),
         };
-        let session = Session::client(Limits::default());
+        let session = Session::client(limits);
         Self::new(peer, session, Some(Box::new(calling)), dropped)
     }
 

@@ -6,9 +6,10 @@ use tokio::time::Instant;
 
 /// A peer that was silent for so long is asked, however near it is.
 const SHORTEST: Duration = Duration::from_millis(100);
-/// A peer with calls that take long is asked at growing intervals, up to this. go-micro forgets a
-/// socket that was silent for 60 s, with all that runs on it.
-const LONGEST: Duration = Duration::from_secs(5);
+/// A peer with calls that take long is asked at growing intervals, up to this: so much later than
+/// usual is its death known then. go-micro forgets a socket that was silent for 60 s, with all that
+/// runs on it.
+const LONGEST: Duration = Duration::from_secs(1);
 
 /// How long a peer has been silent while calls wait for it.
 pub(super) struct Silence {
@@ -93,6 +94,9 @@ mod tests {
         let mut far = Silence::new(start);
         far.answered(50 * MS);
         assert_eq!(far.due(), start + 200 * MS);
+        let mut farther = Silence::new(start);
+        farther.answered(2000 * MS);
+        assert_eq!(farther.due(), start + LONGEST);
         let mut slow = Silence::new(start);
         for _ in 0..20 {
             slow.answered(MS);

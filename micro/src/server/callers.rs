@@ -16,6 +16,7 @@ pub(super) struct Callers {
     sessions: IdMap<PeerId, Arc<Conn>>,
     most: usize,
     idle: Duration,
+    limits: Limits,
     dropped: Arc<Dropped>,
     refused: LogThrottle,
 }
@@ -26,6 +27,7 @@ impl Callers {
             sessions: IdMap::default(),
             most: options.max_callers.max(1),
             idle: options.caller_idle,
+            limits: options.caller_limits,
             dropped,
             refused: LogThrottle::default(),
         }
@@ -38,9 +40,8 @@ impl Callers {
             Some(known) => known.clone(),
             None => {
                 let room = self.sessions.len() < self.most || self.any_idle();
-                let limits = Limits::default();
                 // Whoever finds no room is answered, with a refusal.
-                let limits = if room { limits } else { limits.with_open(0) };
+                let limits = if room { self.limits } else { self.limits.with_open(0) };
                 Conn::serving(peer, limits, self.dropped.clone())
             }
         }

@@ -77,6 +77,11 @@ impl IncomingEvent {
     pub fn message(&self) -> &Message {
         &self.message
     }
+
+    /// Gives the handler another event.
+    pub fn set_message(&mut self, message: Message) {
+        self.message = message;
+    }
 }
 
 impl IncomingEvent {

@@ -31,6 +31,7 @@ use crate::client::Client;
 use crate::clock::after;
 use crate::context::Context;
 use crate::middleware::{Layers, Middleware, Reply};
+pub use micro_core::wire::Limits;
 
 /// Handlers for calls and events, by name.
 ///

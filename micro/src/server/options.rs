@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use micro_core::wire::Limits;
+
 /// How a server answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -10,6 +12,9 @@ pub struct ServerOptions {
     pub max_calls: usize,
     /// How many callers are known at once; more are refused as `Overloaded`. 10,000.
     pub max_callers: usize,
+    /// How many calls of one caller are open at once, and how many bytes of replies wait for being
+    /// sent to it; more calls are refused as `Overloaded`. 65,536 calls and 64 MiB.
+    pub caller_limits: Limits,
     /// How long a caller that is silent is remembered; 60 s, as in go-micro.
     pub caller_idle: Duration,
     /// How large the body of a call may be, in bytes; larger ones are refused as `TooLarge`. What
@@ -25,6 +30,7 @@ impl Default for ServerOptions {
         Self {
             max_calls: 10_000,
             max_callers: 10_000,
+            caller_limits: Limits::default(),
             caller_idle: Duration::from_secs(60),
             max_body: 64 << 20,
             max_events: 64,
@@ -44,6 +50,13 @@ impl ServerOptions {
     #[must_use]
     pub fn with_max_callers(mut self, callers: usize) -> Self {
         self.max_callers = callers;
+        self
+    }
+
+    /// Sets [`caller_limits`](Self::caller_limits).
+    #[must_use]
+    pub fn with_caller_limits(mut self, limits: Limits) -> Self {
+        self.caller_limits = limits;
         self
     }
 

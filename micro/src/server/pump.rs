@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use micro_core::codec::known_content_type;
 use micro_core::transport::{Arrival, Incoming, Port};
-use micro_core::wire::{Event, Reply, Request, RequestId};
+use micro_core::wire::{Event, RETRY_AFTER, Reply, Request, RequestId};
 use micro_core::{Error, ErrorKind, Result};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior};
@@ -29,8 +29,6 @@ use crate::middleware::Stack;
 
 /// A server that is silent for so long has been heard of by everybody who called it.
 const QUIET: Duration = Duration::from_millis(200);
-/// When whoever was refused may come back: by then a busy server has done a good deal.
-const RETRY_AFTER: Duration = Duration::from_millis(100);
 /// How often silent callers are looked for.
 const SWEEP: Duration = Duration::from_secs(5);
 
