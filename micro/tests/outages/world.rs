@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use micro::client::Filter;
 use micro::{Client, Context, PluginConfig, Plugins, Running, Service};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::callers::Callers;
 
@@ -17,38 +18,27 @@ const SOON: Duration = Duration::from_secs(10);
 
 const SERVICE: &str = "steady";
 
-/// A service on a connection of its own, and callers on another.
+/// A service, each node of which has a connection of its own, and callers on another.
 pub(crate) struct World {
-    service: Running,
-    events: Arc<AtomicU64>,
+    nodes: Vec<Node>,
     pub(crate) client: Client,
 }
 
+struct Node {
+    running: Running,
+    events: Arc<AtomicU64>,
+}
+
 impl World {
-    /// The service is given these addresses of NATS, and its callers those; neither needs to be
-    /// there.
-    pub(crate) async fn start(service: &[String], callers: &[String]) -> Self {
-        let events = Arc::new(AtomicU64::new(0));
-        let seen = events.clone();
-        let (plugins, config) = over(service);
-        let service = Service::builder(SERVICE)
-            .registry(plugins.registry("nats", &config).unwrap())
-            .transport(plugins.transport("nats", &config).unwrap())
-            .broker(plugins.broker("nats", &config).unwrap())
-            .handler("Steady.Wait", async |_: Context, millis: u64| {
-                if millis > 0 {
-                    tokio::time::sleep(Duration::from_millis(millis)).await;
-                }
-                Ok(millis)
-            })
-            .raw_handler("Steady.Echo", async |_: Context, body| Ok(body))
-            .subscriber("steady.event", move |_: Context, (): ()| {
-                seen.fetch_add(1, Ordering::Relaxed);
-                async { Ok(()) }
-            });
-        let starting = service.build().unwrap().start();
-        let service = timeout(LIMIT, starting).await.expect("it waits for NATS").unwrap();
-        Self { service, events, client: client(callers) }
+    /// Each node is given one of these addresses of NATS, and the callers that one; nobody needs to
+    /// be there.
+    pub(crate) async fn start(nodes: &[String], callers: &str) -> Self {
+        let mut started = Vec::new();
+        for address in nodes {
+            let starting = timeout(LIMIT, Node::start(address));
+            started.push(starting.await.expect("a node waits for NATS"));
+        }
+        Self { nodes: started, client: client(&[callers.to_owned()]) }
     }
 
     /// Begins to call, and returns when all who call were answered.
@@ -58,32 +48,27 @@ impl World {
         callers
     }
 
-    /// All is as it was: a new client at these addresses finds the service, its events arrive, and
-    /// whoever called before is served. Nothing was restarted. Returns how long after
-    /// `since` the last call began that failed.
-    pub(crate) async fn is_steady(
-        &self,
-        at: &[String],
-        callers: &Callers,
-        since: Instant,
-    ) -> Duration {
+    /// All is as it was: a new client at these addresses finds every node and is served by it, events
+    /// arrive at each, and whoever called before is served. Nothing was restarted. Measured from
+    /// `since` on.
+    pub(crate) async fn is_steady(&self, at: &[String], callers: &Callers, since: Instant) {
         let fresh = client(at);
         let served = async {
-            while fresh.call::<_, u64>(SERVICE, "Steady.Wait", &0).await.is_err() {
-                tokio::time::sleep(Duration::from_millis(10)).await;
+            for node in &self.nodes {
+                node.serves(&fresh).await;
             }
             since.elapsed()
         };
         let served = timeout(LIMIT, served).await.expect("a new client is not served");
         let found = fresh.registry().get(&SERVICE.parse().unwrap()).await.unwrap();
-        let node = self.service.node();
-        assert!(found.iter().flat_map(|service| &service.nodes).any(|n| n == node), "{found:?}");
+        let found: Vec<_> = found.iter().flat_map(|service| &service.nodes).collect();
+        assert!(self.nodes.iter().all(|node| found.contains(&node.running.node())), "{found:?}");
 
-        let before = self.events.load(Ordering::Relaxed);
+        let before: Vec<u64> = self.nodes.iter().map(Node::events).collect();
         let arrived = async {
-            while self.events.load(Ordering::Relaxed) == before {
+            while self.nodes.iter().zip(&before).any(|(node, before)| node.events() == *before) {
                 fresh.publish("steady.event", &()).await.unwrap();
-                tokio::time::sleep(Duration::from_millis(10)).await;
+                sleep(Duration::from_millis(10)).await;
             }
             since.elapsed()
         };
@@ -91,7 +76,7 @@ impl World {
 
         callers.all_answered_since(Instant::now()).await;
         let last_failure = callers.last_failure_after(since);
-        assert!(self.service.failed().now_or_never().is_none());
+        assert!(self.nodes.iter().all(|node| node.running.failed().now_or_never().is_none()));
         eprintln!(
             "a new client was served after {served:.0?}, an event came after {heard:.0?}, the last \
              of {} failed calls began after {last_failure:.0?}",
@@ -100,7 +85,44 @@ impl World {
         for took in [served, heard, last_failure] {
             assert!(took < SOON, "steady only after {took:?}");
         }
-        last_failure
+    }
+}
+
+impl Node {
+    async fn start(address: &str) -> Self {
+        let events = Arc::new(AtomicU64::new(0));
+        let seen = events.clone();
+        let (plugins, config) = over(&[address.to_owned()]);
+        let service = Service::builder(SERVICE)
+            .registry(plugins.registry("nats", &config).unwrap())
+            .transport(plugins.transport("nats", &config).unwrap())
+            .broker(plugins.broker("nats", &config).unwrap())
+            .handler("Steady.Wait", async |_: Context, millis: u64| {
+                if millis > 0 {
+                    sleep(Duration::from_millis(millis)).await;
+                }
+                Ok(millis)
+            })
+            .raw_handler("Steady.Echo", async |_: Context, body| Ok(body))
+            .subscriber("steady.event", move |_: Context, (): ()| {
+                seen.fetch_add(1, Ordering::Relaxed);
+                async { Ok(()) }
+            });
+        Self { running: service.build().unwrap().start().await.unwrap(), events }
+    }
+
+    fn events(&self) -> u64 {
+        self.events.load(Ordering::Relaxed)
+    }
+
+    /// Returns when it is found and has answered.
+    async fn serves(&self, client: &Client) {
+        let id = self.running.node().id.clone();
+        let it = Filter::new(move |_, node| node.id == id);
+        let call = || client.call::<_, u64>(SERVICE, "Steady.Wait", &0).filter(it.clone());
+        while call().await.is_err() {
+            sleep(Duration::from_millis(10)).await;
+        }
     }
 }
 
