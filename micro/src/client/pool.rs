@@ -77,30 +77,7 @@ impl Pool {
     /// The session with a node. A content type that go-micro has no codec for gets one of its
     /// own, since the answer names no call.
     pub(super) async fn lease(&self, address: &str, content_type: &str) -> Result<Lease> {
-        let open = self.open().await?;
-        let hub = open.hub.clone();
-        let shares = shares(content_type);
-        let now = Instant::now();
-        let mut conns = lock(&open.shared.conns);
-        if shares && let Some(conn) = conns.by_address.get(address).cloned() {
-            if conn.can_be_called(now) {
-                return Ok(Lease { hub, conn, alone: None });
-            }
-            // Late answers to earlier calls may still come there.
-            if !conn.is_of_use(now) {
-                conns.by_peer.remove(&conn.peer.id());
-            }
-        }
-        let peer = hub.port.dial(address)?;
-        let id = peer.id();
-        let conn = Conn::calling(peer, self.limits, hub.dropped.clone());
-        conns.by_peer.insert(id, conn.clone());
-        if shares {
-            conns.sweep(now);
-            conns.by_address.insert(address.to_owned(), conn.clone());
-        }
-        let alone = (!shares).then(|| open.shared.clone());
-        Ok(Lease { hub, conn, alone })
+        self.open().await?.lease(address, content_type, self.limits)
     }
 
     pub(super) async fn flush(&self) -> Result<()> {
@@ -135,6 +112,38 @@ impl Pool {
     }
 }
 
+impl Open {
+    fn lease(&self, address: &str, content_type: &str, limits: Limits) -> Result<Lease> {
+        let hub = self.hub.clone();
+        let shares = shares(content_type);
+        let now = Instant::now();
+        let mut conns = lock(&self.shared.conns);
+        if self.shared.over.load(Ordering::Acquire) {
+            // Since it was looked at: nobody would bring the answers.
+            return Err(Error::unavailable("the client's port is over"));
+        }
+        if shares && let Some(conn) = conns.by_address.get(address).cloned() {
+            if conn.can_be_called(now) {
+                return Ok(Lease { hub, conn, alone: None });
+            }
+            // Late answers to earlier calls may still come there.
+            if !conn.keep(now) {
+                conns.by_peer.remove(&conn.peer.id());
+            }
+        }
+        let peer = hub.port.dial(address)?;
+        let id = peer.id();
+        let conn = Conn::calling(peer, limits, hub.dropped.clone());
+        conns.by_peer.insert(id, conn.clone());
+        if shares {
+            conns.sweep(now);
+            conns.by_address.insert(address.to_owned(), conn.clone());
+        }
+        let alone = (!shares).then(|| self.shared.clone());
+        Ok(Lease { hub, conn, alone })
+    }
+}
+
 /// Whether a call of this content type may share its session: its answer names it.
 pub(super) fn shares(content_type: &str) -> bool {
     matches!(content_type, codec::JSON | codec::PROTOBUF | codec::OCTET_STREAM)
@@ -144,8 +153,8 @@ impl Conns {
     /// Drops sessions on which nothing has happened for long. A node that is called for the first
     /// time is rare, so each may look at all of them.
     fn sweep(&mut self, now: Instant) {
-        self.by_address.retain(|_, conn| conn.is_of_use(now));
-        self.by_peer.retain(|_, conn| conn.is_of_use(now));
+        self.by_address.retain(|_, conn| conn.keep(now));
+        self.by_peer.retain(|_, conn| conn.keep(now));
     }
 }
 
@@ -170,7 +179,10 @@ impl Pump {
             match received.await {
                 None => self.on_time(),
                 Some(Ok(())) => self.deal_with(&mut arrivals, &mut scratch),
-                Some(Err(error)) => return self.over(&error),
+                Some(Err(error)) => {
+                    tracing::warn!(%error, "the client's port is over; the next call opens another");
+                    return;
+                }
             }
         }
     }
@@ -213,9 +225,12 @@ impl Pump {
         let probing = conns.into_iter().filter(|conn| conn.on_time(&hub, now));
         hub.send_all(probing.collect::<Vec<_>>());
     }
+}
 
-    fn over(&self, error: &Error) {
-        tracing::warn!(%error, "the client's port is over; the next call opens another");
+/// However its task ends, nobody brings answers any more: also when a backend panics in it, or
+/// the runtime goes on which the first call was made.
+impl Drop for Pump {
+    fn drop(&mut self) {
         self.shared.over.store(true, Ordering::Release);
         let conns = std::mem::take(&mut *lock(&self.shared.conns));
         for conn in conns.by_peer.into_values() {

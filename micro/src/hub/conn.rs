@@ -27,7 +27,7 @@ pub(crate) struct Conn {
     pub(super) listed: AtomicBool,
     /// The flusher waits until its peer has room.
     pub(crate) waiting: AtomicBool,
-    /// Its peer takes nothing any more.
+    /// Its peer takes nothing any more, or nobody brings what comes from there.
     closed: AtomicBool,
 }
 
@@ -171,10 +171,15 @@ impl Conn {
         !self.is_closed() && (idle < IDLE || !state.session.is_idle())
     }
 
-    /// Whether there is any use in keeping it: it can be called, or something is going on.
-    pub(crate) fn is_of_use(&self, now: Instant) -> bool {
+    /// Whether there is any use in keeping it: it can be called, or something is going on. If not,
+    /// it takes no call from now on: whoever has it yet would wait for what nobody brings.
+    pub(crate) fn keep(&self, now: Instant) -> bool {
         let state = self.state();
-        self.is_usable(&state, now) || !state.session.is_idle()
+        let keep = self.is_usable(&state, now) || !state.session.is_idle();
+        if !keep {
+            self.closed.store(true, Ordering::Release);
+        }
+        keep
     }
 
     /// Takes in a packet; what is for a runtime to act on is appended to the requests. False if
