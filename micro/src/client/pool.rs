@@ -14,6 +14,10 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::hub::{Conn, Hub, Ticks, lock};
 
+/// After it was looked whose time is over, so many times as long is nobody looked at: where very
+/// many wait, they are told a little late, and answers are read meanwhile.
+const REST: u32 = 8;
+
 /// The sessions with the nodes that this process calls. The port opens with the first call, and
 /// again should it ever be over.
 pub(super) struct Pool {
@@ -167,12 +171,16 @@ struct Pump {
 impl Pump {
     async fn run(self, mut incoming: Box<dyn Incoming>) {
         let mut arrivals = Vec::new();
+        let mut rested = Instant::now();
         loop {
             let received = tokio::select! {
                 // First, or under a flood nobody's time would ever be over.
                 biased;
-                () = self.ticks.next() => {
+                () = self.ticks.next(rested) => {
+                    let began = Instant::now();
                     self.on_time();
+                    let ended = Instant::now();
+                    rested = ended + (ended - began) * REST;
                     continue;
                 }
                 received = micro_core::transport::recv(&mut *incoming, &mut arrivals) => received,

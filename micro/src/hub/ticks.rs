@@ -34,12 +34,13 @@ impl Ticks {
         }
     }
 
-    /// Returns when something is to be looked at. Whoever looks first [begins](Self::begin), and
-    /// then says for all that it saw when it is to be looked at again. Cancel safe.
-    pub(crate) async fn next(&self) {
+    /// Returns when something is to be looked at, but not before `earliest`. Whoever looks first
+    /// [begins](Self::begin), and then says for all that it saw when it is to be looked at again.
+    /// Cancel safe.
+    pub(crate) async fn next(&self, earliest: Instant) {
         loop {
             let next = self.next.load(Ordering::Acquire);
-            let when = self.start + Duration::from_micros(next).min(NEVER);
+            let when = (self.start + Duration::from_micros(next).min(NEVER)).max(earliest);
             tokio::select! {
                 biased;
                 () = sleep_until(when), if next != u64::MAX => return,
@@ -74,7 +75,7 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(500)).await;
             ticks.at(start + Duration::from_secs(1));
         };
-        tokio::join!(ticks.next(), sooner);
+        tokio::join!(ticks.next(start), sooner);
         assert_eq!(start.elapsed().as_secs(), 1);
     }
 
@@ -83,10 +84,12 @@ mod tests {
         let ticks = Ticks::default();
         let start = Instant::now();
         ticks.at(start);
-        ticks.next().await;
+        ticks.next(start).await;
         ticks.begin();
         ticks.at(start + Duration::from_millis(7));
-        ticks.next().await;
+        ticks.next(start).await;
         assert_eq!(start.elapsed().as_millis(), 7);
+        ticks.next(start + Duration::from_millis(9)).await;
+        assert_eq!(start.elapsed().as_millis(), 9);
     }
 }
