@@ -16,6 +16,10 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::hub::{Conn, Hub, Scratch, Ticks, lock};
 
+/// After it was looked whose time is over, so many times as long is nobody looked at: where very
+/// many wait, they are told a little late, and answers are read meanwhile.
+const REST: u32 = 8;
+
 /// The sessions with the nodes that this process calls. The port opens with the first call, and
 /// again should it ever be over.
 pub(super) struct Pool {
@@ -177,7 +181,12 @@ impl Pump {
                 Poll::Pending => incoming.poll_recv(cx, &mut arrivals).map(Some),
             });
             match received.await {
-                None => self.on_time(),
+                None => {
+                    let began = Instant::now();
+                    self.on_time();
+                    let ended = Instant::now();
+                    timer.rest(ended + (ended - began) * REST);
+                }
                 Some(Ok(())) => self.deal_with(&mut arrivals, &mut scratch),
                 Some(Err(error)) => {
                     tracing::warn!(%error, "the client's port is over; the next call opens another");

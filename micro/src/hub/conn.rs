@@ -347,6 +347,8 @@ impl Calling {
             }
         }
         self.expiry = next;
+        // As they wait to be sent: so each is found, and taken out, at the front.
+        over.sort_unstable();
         let calls = over.into_iter().filter_map(|id| {
             let waiter = self.calls.remove(&id)?;
             Some((waiter, session.give_up(id).unwrap_or(RequestState::Unknown)))

@@ -27,6 +27,8 @@ pub(crate) struct Timer {
     sleep: Pin<Box<Sleep>>,
     /// For which of the ticks it is set.
     set: u64,
+    /// It rests until then.
+    earliest: Instant,
 }
 
 const NONE: u64 = u64::MAX;
@@ -56,7 +58,8 @@ impl Ticks {
     }
 
     pub(crate) fn timer(self: &Arc<Self>) -> Timer {
-        Timer { ticks: self.clone(), sleep: Box::pin(sleep_until(self.start)), set: NONE }
+        let (sleep, earliest) = (Box::pin(sleep_until(self.start)), self.start);
+        Timer { ticks: self.clone(), sleep, set: NONE, earliest }
     }
 
     fn micros(&self, when: Instant) -> u64 {
@@ -67,6 +70,12 @@ impl Ticks {
 }
 
 impl Timer {
+    /// Is not ready before that.
+    pub(crate) fn rest(&mut self, until: Instant) {
+        self.earliest = until;
+        self.set = NONE;
+    }
+
     /// Ready when something is to be looked at.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         // Before looking: what is said after that wakes.
@@ -77,7 +86,7 @@ impl Timer {
         }
         if next != self.set {
             let when = self.ticks.start + Duration::from_micros(next).min(NEVER);
-            self.sleep.as_mut().reset(when);
+            self.sleep.as_mut().reset(when.max(self.earliest));
             self.set = next;
         }
         self.sleep.as_mut().poll(cx)
