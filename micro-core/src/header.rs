@@ -90,6 +90,10 @@ impl Header {
                 true
             }
             None => {
+                if self.entries.capacity() == 0 {
+                    // Whoever sets one sets a few.
+                    self.entries.reserve(8);
+                }
                 self.entries.push((key.into(), value));
                 false
             }

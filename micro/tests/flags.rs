@@ -171,3 +171,38 @@ fn what_is_no_value_is_refused_with_the_flags_name() {
         assert!(error.to_string().contains(flag), "{error}");
     }
 }
+
+#[tokio::test]
+async fn a_zone_given_as_metadata_is_where_the_services_own_calls_go() {
+    let memory = Memory::new();
+    let over = |name: &str| {
+        Service::builder(name)
+            .registry(memory.registry())
+            .transport(memory.transport())
+            .broker(memory.broker())
+    };
+    let mut nodes = Vec::new();
+    for zone in ["a", "b"] {
+        let service = over("g").flags(&flags(&[&format!("--server_metadata=zone={zone}")]));
+        let service =
+            service.handler("G.Zone", move |_: micro::Context, (): ()| async move { Ok(zone) });
+        nodes.push(service.build().unwrap().start().await.unwrap());
+    }
+    for zone in ["a", "b"] {
+        let zoned = flags(&[&format!("--server_metadata=zone={zone},other=x")]);
+        let caller = over("caller").flags(&zoned).build().unwrap().client();
+        for _ in 0..20 {
+            let reply: String = caller.call("g", "G.Zone", &()).await.unwrap();
+            assert_eq!(reply, zone);
+        }
+    }
+}
+
+#[tokio::test]
+async fn strategies_are_chosen_by_gos_flag() {
+    for selector in ["leastloaded", "random", "roundrobin", "registry", ""] {
+        build(&[&format!("--selector={selector}")]).unwrap();
+    }
+    let unknown = Options::try_parse_from(["test", "--selector=best"]).map(|_| ()).unwrap_err();
+    assert!(unknown.to_string().contains("leastloaded"), "{unknown}");
+}

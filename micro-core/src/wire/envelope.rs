@@ -36,7 +36,10 @@ pub fn encode(header: &Header, body: &[u8]) -> Bytes {
 /// # Errors
 /// `InvalidInput` for anything else.
 pub fn decode(packet: &[u8]) -> Result<(Header, Bytes)> {
-    let Envelope { header, body } = serde_json::from_slice(packet).map_err(|error| {
+    // Looked at once as a whole, and not text by text.
+    let packet = std::str::from_utf8(packet)
+        .map_err(|_| Error::invalid_input("not a go-micro envelope: not UTF-8"))?;
+    let Envelope { header, body } = serde_json::from_str(packet).map_err(|error| {
         Error::invalid_input(format!("not a go-micro envelope: {}", json_flaw(&error)))
     })?;
     Ok((header, body))
@@ -65,6 +68,22 @@ impl Writer {
         self.string(key);
         self.out.push(b':');
         self.string(value);
+    }
+
+    /// An entry with a number in decimal.
+    pub(super) fn number(&mut self, key: &str, number: u64) {
+        // 2⁶⁴ has twenty digits.
+        let (mut digits, mut at, mut rest) = ([0u8; 20], 20, number);
+        loop {
+            at -= 1;
+            digits[at] = b'0' + (rest % 10) as u8;
+            rest /= 10;
+            if rest == 0 {
+                break;
+            }
+        }
+        // Digits are text.
+        self.entry(key, std::str::from_utf8(&digits[at..]).unwrap_or_default());
     }
 
     pub(super) fn finish(mut self, body: &[u8]) -> Bytes {
@@ -212,6 +231,16 @@ mod tests {
         }
         assert!(decode(&[0xff, 0xfe]).is_err());
         assert!(decode("[".repeat(100_000).as_bytes()).is_err());
+    }
+
+    #[test]
+    fn numbers_are_written_in_decimal() {
+        for number in [0, 1, 9, 10, 1234567890, u64::MAX] {
+            let mut writer = Writer::new(0, b"");
+            writer.number("n", number);
+            let (header, _) = decode(&writer.finish(b"")).unwrap();
+            assert_eq!(header.get("n"), Some(&*number.to_string()));
+        }
     }
 
     #[test]

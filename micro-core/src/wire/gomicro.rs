@@ -154,15 +154,14 @@ pub fn metadata(header: &Header) -> Header {
 
 /// The request with both spellings of its id, so that every generation answers it.
 pub(super) fn encode_request(id: u64, call: &Outgoing<'_>) -> Bytes {
-    let id = id.to_string();
     let metadata: usize = call.metadata.iter().map(|(k, v)| k.len() + v.len() + 6).sum();
     let fixed = 200 + call.service.len() + 2 * call.endpoint.len() + 2 * call.content_type.len();
     let mut out = Writer::new(metadata + fixed, call.body);
     for (key, value) in call.metadata.iter() {
         out.entry(key, value);
     }
-    out.entry(MICRO_ID, &id);
-    out.entry(MICRO_ID_OLD, &id);
+    out.number(MICRO_ID, id);
+    out.number(MICRO_ID_OLD, id);
     out.entry(MICRO_SERVICE, call.service);
     out.entry(MICRO_METHOD, call.endpoint);
     out.entry(MICRO_ENDPOINT, call.endpoint);
@@ -171,7 +170,7 @@ pub(super) fn encode_request(id: u64, call: &Outgoing<'_>) -> Bytes {
     if let Some(timeout) = call.timeout {
         // Nothing left is still not "no limit".
         let nanoseconds = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX).max(1);
-        out.entry(TIMEOUT, &nanoseconds.to_string());
+        out.number(TIMEOUT, nanoseconds);
     }
     out.finish(call.body)
 }

@@ -35,7 +35,7 @@ struct Entry {
     /// Whoever asks, asks for all who wait.
     asking: tokio::sync::Mutex<Option<(Instant, Error)>>,
     used: AtomicU64,
-    _watch: AbortOnDropHandle<()>,
+    watch: AbortOnDropHandle<()>,
 }
 
 /// The nodes of one service, replaced as a whole when the registry tells of a change.
@@ -121,7 +121,9 @@ impl Cache {
     fn entry(&self, name: &ServiceName) -> Arc<Entry> {
         let _held = lock(&self.change);
         let entries = self.entries.load();
-        if let Some(entry) = entries.get(name.as_str()) {
+        if let Some(entry) = entries.get(name.as_str())
+            && !entry.watch.is_finished()
+        {
             return entry.clone();
         }
         let now = self.clock.fetch_add(1, Ordering::Relaxed) + 1;
@@ -149,7 +151,7 @@ impl Entry {
             synced,
             asking: tokio::sync::Mutex::default(),
             used: AtomicU64::new(now),
-            _watch: AbortOnDropHandle::new(tokio::spawn(follower.follow())),
+            watch: AbortOnDropHandle::new(tokio::spawn(follower.follow())),
         }
     }
 }
@@ -215,5 +217,13 @@ impl Follower {
     fn set(&self, services: &[Arc<Service>]) {
         self.known.set(services);
         self.tell.send_replace(true);
+    }
+}
+
+/// What is not followed any more is not believed: the runtime has gone on which it was first
+/// asked for.
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.known.nodes.store(None);
     }
 }

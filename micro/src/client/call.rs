@@ -61,8 +61,8 @@ impl<C, R> Call<C, R> {
     }
 
     /// Sent beside the body. A key that belongs to the wire is an error of the call.
-    pub fn metadata(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
-        self.call.options.metadata.insert(key.into(), value.into());
+    pub fn metadata(mut self, key: impl Into<Cow<'static, str>>, value: impl Into<String>) -> Self {
+        self.call.options.metadata.insert(key, value.into());
         self
     }
 

@@ -1,8 +1,10 @@
 //! The sessions with the nodes that this process calls, on one port.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
+use std::task::Poll;
 
 use arc_swap::ArcSwapOption;
 use micro_core::codec;
@@ -12,7 +14,11 @@ use micro_core::{Error, Result, Transport};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::hub::{Conn, Hub, Ticks, lock};
+use crate::hub::{Conn, Hub, Scratch, Ticks, lock};
+
+/// After it was looked whose time is over, so many times as long is nobody looked at: where very
+/// many wait, they are told a little late, and answers are read meanwhile.
+const REST: u32 = 8;
 
 /// The sessions with the nodes that this process calls. The port opens with the first call, and
 /// again should it ever be over.
@@ -75,30 +81,7 @@ impl Pool {
     /// The session with a node. A content type that go-micro has no codec for gets one of its
     /// own, since the answer names no call.
     pub(super) async fn lease(&self, address: &str, content_type: &str) -> Result<Lease> {
-        let open = self.open().await?;
-        let hub = open.hub.clone();
-        let shares = shares(content_type);
-        let now = Instant::now();
-        let mut conns = lock(&open.shared.conns);
-        if shares && let Some(conn) = conns.by_address.get(address).cloned() {
-            if conn.can_be_called(now) {
-                return Ok(Lease { hub, conn, alone: None });
-            }
-            // Late answers to earlier calls may still come there.
-            if !conn.is_of_use(now) {
-                conns.by_peer.remove(&conn.peer.id());
-            }
-        }
-        let peer = hub.port.dial(address)?;
-        let id = peer.id();
-        let conn = Conn::calling(peer, self.limits, hub.dropped.clone());
-        conns.by_peer.insert(id, conn.clone());
-        if shares {
-            conns.sweep(now);
-            conns.by_address.insert(address.to_owned(), conn.clone());
-        }
-        let alone = (!shares).then(|| open.shared.clone());
-        Ok(Lease { hub, conn, alone })
+        self.open().await?.lease(address, content_type, self.limits)
     }
 
     pub(super) async fn flush(&self) -> Result<()> {
@@ -133,6 +116,38 @@ impl Pool {
     }
 }
 
+impl Open {
+    fn lease(&self, address: &str, content_type: &str, limits: Limits) -> Result<Lease> {
+        let hub = self.hub.clone();
+        let shares = shares(content_type);
+        let now = Instant::now();
+        let mut conns = lock(&self.shared.conns);
+        if self.shared.over.load(Ordering::Acquire) {
+            // Since it was looked at: nobody would bring the answers.
+            return Err(Error::unavailable("the client's port is over"));
+        }
+        if shares && let Some(conn) = conns.by_address.get(address).cloned() {
+            if conn.can_be_called(now) {
+                return Ok(Lease { hub, conn, alone: None });
+            }
+            // Late answers to earlier calls may still come there.
+            if !conn.keep(now) {
+                conns.by_peer.remove(&conn.peer.id());
+            }
+        }
+        let peer = hub.port.dial(address)?;
+        let id = peer.id();
+        let conn = Conn::calling(peer, limits, hub.dropped.clone());
+        conns.by_peer.insert(id, conn.clone());
+        if shares {
+            conns.sweep(now);
+            conns.by_address.insert(address.to_owned(), conn.clone());
+        }
+        let alone = (!shares).then(|| self.shared.clone());
+        Ok(Lease { hub, conn, alone })
+    }
+}
+
 /// Whether a call of this content type may share its session: its answer names it.
 pub(super) fn shares(content_type: &str) -> bool {
     matches!(content_type, codec::JSON | codec::PROTOBUF | codec::OCTET_STREAM)
@@ -142,8 +157,8 @@ impl Conns {
     /// Drops sessions on which nothing has happened for long. A node that is called for the first
     /// time is rare, so each may look at all of them.
     fn sweep(&mut self, now: Instant) {
-        self.by_address.retain(|_, conn| conn.is_of_use(now));
-        self.by_peer.retain(|_, conn| conn.is_of_use(now));
+        self.by_address.retain(|_, conn| conn.keep(now));
+        self.by_peer.retain(|_, conn| conn.keep(now));
     }
 }
 
@@ -157,27 +172,32 @@ struct Pump {
 
 impl Pump {
     async fn run(self, mut incoming: Box<dyn Incoming>) {
-        let mut arrivals = Vec::new();
+        let (mut arrivals, mut scratch) = (Vec::new(), Scratch::default());
+        let mut timer = self.ticks.timer();
         loop {
-            let received = tokio::select! {
-                // First, or under a flood nobody's time would ever be over.
-                biased;
-                () = self.ticks.next() => {
+            // The timer first, or under a flood nobody's time would ever be over.
+            let received = poll_fn(|cx| match timer.poll(cx) {
+                Poll::Ready(()) => Poll::Ready(None),
+                Poll::Pending => incoming.poll_recv(cx, &mut arrivals).map(Some),
+            });
+            match received.await {
+                None => {
+                    let began = Instant::now();
                     self.on_time();
-                    continue;
+                    let ended = Instant::now();
+                    timer.rest(ended + (ended - began) * REST);
                 }
-                received = micro_core::transport::recv(&mut *incoming, &mut arrivals) => received,
-            };
-            match received {
-                Ok(()) => self.deal_with(&mut arrivals),
-                Err(error) => return self.over(&error),
+                Some(Ok(())) => self.deal_with(&mut arrivals, &mut scratch),
+                Some(Err(error)) => {
+                    tracing::warn!(%error, "the client's port is over; the next call opens another");
+                    return;
+                }
             }
         }
     }
 
-    fn deal_with(&self, arrivals: &mut Vec<Arrival>) {
+    fn deal_with(&self, arrivals: &mut Vec<Arrival>, scratch: &mut Scratch) {
         let now = Instant::now();
-        let mut requests = Vec::new();
         // Usually many come from one peer.
         let mut last: Option<Arc<Conn>> = None;
         for arrival in arrivals.drain(..) {
@@ -191,9 +211,9 @@ impl Pump {
             };
             match arrival {
                 Arrival::Packet { packet, .. } => {
-                    conn.on_packet(&packet, now, &mut requests);
+                    conn.on_packet(&packet, now, scratch);
                     // Nobody calls a client.
-                    requests.clear();
+                    scratch.requests.clear();
                 }
                 Arrival::Undelivered { packets, .. } => conn.undelivered(packets, false),
                 Arrival::Closed { packets, .. } => {
@@ -214,9 +234,12 @@ impl Pump {
         let probing = conns.into_iter().filter(|conn| conn.on_time(&hub, now));
         hub.send_all(probing.collect::<Vec<_>>());
     }
+}
 
-    fn over(&self, error: &Error) {
-        tracing::warn!(%error, "the client's port is over; the next call opens another");
+/// However its task ends, nobody brings answers any more: also when a backend panics in it, or
+/// the runtime goes on which the first call was made.
+impl Drop for Pump {
+    fn drop(&mut self) {
         self.shared.over.store(true, Ordering::Release);
         let conns = std::mem::take(&mut *lock(&self.shared.conns));
         for conn in conns.by_peer.into_values() {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use micro_core::transport::{Peer, Refused};
-use micro_core::wire::{CallId, Counts, Event, IdMap, Limits, Outgoing, RequestId, Session};
+use micro_core::wire::{CallId, Counts, Event, IdMap, Limits, Outgoing, Reply, RequestId, Session};
 use micro_core::{RequestState, Result};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -27,7 +27,7 @@ pub(crate) struct Conn {
     pub(super) listed: AtomicBool,
     /// The flusher waits until its peer has room.
     pub(crate) waiting: AtomicBool,
-    /// Its peer takes nothing any more.
+    /// Its peer takes nothing any more, or nobody brings what comes from there.
     closed: AtomicBool,
 }
 
@@ -53,6 +53,15 @@ struct Waiter {
     answer: oneshot::Sender<Outcome>,
     began: Instant,
     limit: Limit,
+}
+
+/// What taking in packets needs room for, kept from one to the next.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    /// What is for the runtime to act on.
+    pub(crate) requests: Vec<Event>,
+    events: Vec<Event>,
+    answered: Vec<(Waiter, Result<Reply>)>,
 }
 
 /// How long a call waits.
@@ -162,24 +171,29 @@ impl Conn {
         !self.is_closed() && (idle < IDLE || !state.session.is_idle())
     }
 
-    /// Whether there is any use in keeping it: it can be called, or something is going on.
-    pub(crate) fn is_of_use(&self, now: Instant) -> bool {
+    /// Whether there is any use in keeping it: it can be called, or something is going on. If not,
+    /// it takes no call from now on: whoever has it yet would wait for what nobody brings.
+    pub(crate) fn keep(&self, now: Instant) -> bool {
         let state = self.state();
-        self.is_usable(&state, now) || !state.session.is_idle()
+        let keep = self.is_usable(&state, now) || !state.session.is_idle();
+        if !keep {
+            self.closed.store(true, Ordering::Release);
+        }
+        keep
     }
 
-    /// Takes in a packet; what is for a runtime to act on is appended to `requests`. False if it
-    /// was garbage.
-    pub(crate) fn on_packet(&self, packet: &[u8], now: Instant, requests: &mut Vec<Event>) -> bool {
+    /// Takes in a packet; what is for a runtime to act on is appended to the requests. False if
+    /// it was garbage.
+    pub(crate) fn on_packet(&self, packet: &[u8], now: Instant, scratch: &mut Scratch) -> bool {
         let mut state = self.state();
         state.last_used = now;
         if let Some(calling) = &mut state.calling {
             calling.silence.heard(now);
         }
-        let (mut events, before) = (Vec::new(), state.session.counts());
-        state.session.on_packet(packet, &mut events);
+        let before = state.session.counts();
+        state.session.on_packet(packet, &mut scratch.events);
         let garbage = state.session.counts().garbage > before.garbage;
-        self.act(state, before, events, requests);
+        self.act(state, before, scratch);
         !garbage
     }
 
@@ -187,9 +201,9 @@ impl Conn {
     pub(crate) fn undelivered(&self, packets: u64, over: bool) {
         self.closed.store(true, Ordering::Release);
         let mut state = self.state();
-        let (mut events, before) = (Vec::new(), state.session.counts());
-        state.session.undelivered(packets, over, &mut events);
-        self.act(state, before, events, &mut Vec::new());
+        let (mut scratch, before) = (Scratch::default(), state.session.counts());
+        state.session.undelivered(packets, over, &mut scratch.events);
+        self.act(state, before, &mut scratch);
     }
 
     /// Ends the calls whose time is over, and asks a peer that was silent for long whether it
@@ -233,11 +247,12 @@ impl Conn {
     /// Sends until the session is empty or the peer has no room.
     pub(super) fn drain(&self) -> Drained {
         let mut state = self.state();
-        let (mut events, before) = (Vec::new(), state.session.counts());
+        let (mut scratch, before) = (Scratch::default(), state.session.counts());
+        let events = &mut scratch.events;
         let mut limit = self.peer.max_packet();
         let mut taken = false;
         let drained = loop {
-            let Some(packet) = state.session.next_packet(limit, &mut events) else {
+            let Some(packet) = state.session.next_packet(limit, events) else {
                 break Drained::Empty;
             };
             match self.peer.try_send(packet) {
@@ -251,7 +266,7 @@ impl Conn {
                 }
                 Err(_) => {
                     self.closed.store(true, Ordering::Release);
-                    state.session.undelivered(0, false, &mut events);
+                    state.session.undelivered(0, false, events);
                     break Drained::Empty;
                 }
             }
@@ -259,20 +274,15 @@ impl Conn {
         if taken {
             state.last_used = Instant::now();
         }
-        self.act(state, before, events, &mut Vec::new());
+        self.act(state, before, &mut scratch);
         drained
     }
 
-    fn act(
-        &self,
-        mut state: MutexGuard<'_, State>,
-        before: Counts,
-        events: Vec<Event>,
-        requests: &mut Vec<Event>,
-    ) {
-        let (mut answered, mut cancelled) = (Vec::new(), Vec::new());
+    fn act(&self, mut state: MutexGuard<'_, State>, before: Counts, scratch: &mut Scratch) {
+        let Scratch { requests, events, answered } = scratch;
+        let mut cancelled = Vec::new();
         let now = state.last_used;
-        for event in events {
+        for event in events.drain(..) {
             match event {
                 Event::Reply { call, reply } => {
                     let waiter = state.calling.as_mut().and_then(|calling| {
@@ -293,7 +303,7 @@ impl Conn {
         let now = state.session.counts();
         // Woken only when the lock is free again.
         drop(state);
-        for (waiter, reply) in answered {
+        for (waiter, reply) in answered.drain(..) {
             // Whoever does not wait any more has said so to the session.
             let _ = waiter.answer.send(Ok(reply));
         }
@@ -337,6 +347,8 @@ impl Calling {
             }
         }
         self.expiry = next;
+        // As they wait to be sent: so each is found, and taken out, at the front.
+        over.sort_unstable();
         let calls = over.into_iter().filter_map(|id| {
             let waiter = self.calls.remove(&id)?;
             Some((waiter, session.give_up(id).unwrap_or(RequestState::Unknown)))

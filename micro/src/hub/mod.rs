@@ -15,7 +15,7 @@ use micro_core::wire::Counts;
 use tokio_util::task::AbortOnDropHandle;
 
 use self::conn::Drained;
-pub(crate) use self::conn::{Conn, Limit};
+pub(crate) use self::conn::{Conn, Limit, Scratch};
 use self::flusher::Flusher;
 pub(crate) use self::ticks::Ticks;
 

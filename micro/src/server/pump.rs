@@ -24,7 +24,7 @@ use super::incoming::IncomingCall;
 use super::options::ServerOptions;
 use crate::client::Client;
 use crate::context::{Context, Source};
-use crate::hub::{Conn, Hub, InFlight, lock};
+use crate::hub::{Conn, Hub, InFlight, Scratch, lock};
 use crate::middleware::Stack;
 
 /// A server that is silent for so long has been heard of by everybody who called it.
@@ -158,17 +158,17 @@ impl Serving {
 
     /// The answers to one batch go out together, at its end.
     fn deal_with(self: &Arc<Self>, arrivals: &mut Vec<Arrival>, callers: &mut Callers) {
-        let (mut answered, mut requests) = (Vec::<Arc<Conn>>::new(), Vec::new());
+        let (mut answered, mut scratch) = (Vec::<Arc<Conn>>::new(), Scratch::default());
         let now = Instant::now();
         for arrival in arrivals.drain(..) {
             match arrival {
                 Arrival::Packet { peer, packet } => {
                     let conn = callers.of(peer);
-                    if conn.on_packet(&packet, now, &mut requests) {
+                    if conn.on_packet(&packet, now, &mut scratch) {
                         callers.keep(&conn);
                     }
                     let mut ready = conn.state().session.has_output();
-                    for event in requests.drain(..) {
+                    for event in scratch.requests.drain(..) {
                         if let Event::Request { id, request } = event {
                             ready |= self.request(&conn, id, &request, now);
                             if request.closes() {

@@ -1,14 +1,16 @@
 use std::task::Poll;
 use std::time::Duration;
 
-use micro_core::Registry;
 use micro_core::registry::{Node, RegisterOptions, Service};
 use micro_core::transport::recv;
+use micro_core::wire::Outgoing;
+use micro_core::{Header, Registry};
 use micro_memory::{Memory, MemoryOptions};
 use tokio::time::timeout;
 
 use super::*;
 use crate::client::Client;
+use crate::hub::Limit;
 
 const CALLS: usize = 10_000;
 const LIMIT: Duration = Duration::from_secs(20);
@@ -80,4 +82,33 @@ async fn ten_thousand_calls_that_are_dropped_while_they_wait_leave_nothing_behin
     timeout(LIMIT, hub.drained()).await.expect("something still waits to be sent");
     let more = futures_util::poll!(std::pin::pin!(recv(&mut *incoming, &mut arrivals)));
     assert!(more.is_pending() && arrivals.len() == CALLS / 2, "{} arrived", arrivals.len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_nobody_reads_any_more_takes_no_call() {
+    let memory = Memory::new();
+    let pool = Pool::new(Arc::new(memory.transport()), Limits::default());
+    let call = Outgoing {
+        service: "s",
+        endpoint: "S.Do",
+        content_type: codec::JSON,
+        timeout: None,
+        metadata: &Header::new(),
+        body: b"null",
+    };
+    let now = Instant::now();
+    let limit = Limit { answer: now + LIMIT, taken: now + LIMIT };
+    // Whoever calls looked at the clock just before the session was idle for too long, and the
+    // one who forgets it just after.
+    let lease = pool.lease("a", codec::JSON).await.unwrap();
+    tokio::time::advance(Duration::from_secs(60)).await;
+    let other = pool.lease("b", codec::JSON).await.unwrap();
+    assert!(lease.conn.call(&lease.hub, &call, now, limit).is_none(), "it would wait for ever");
+
+    // The port is over just after somebody has found it open.
+    let open = pool.open().await.unwrap();
+    drop(Pump { shared: open.shared.clone(), ticks: Arc::default(), hub: Weak::new() });
+    assert!(other.conn.call(&other.hub, &call, now, limit).is_none());
+    assert!(open.lease("a", codec::JSON, Limits::default()).is_err());
+    assert!(pool.lease("a", codec::JSON).await.is_ok(), "another port is opened");
 }

@@ -1,0 +1,91 @@
+//! Every call ends in its time, and with the truth, over memory.
+#![cfg(feature = "memory")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::future::pending;
+use std::time::{Duration, Instant};
+
+use micro::memory::{Memory, MemoryOptions};
+use micro::transport::{Bind, Transport};
+use micro::{
+    Client, ClientOptions, Context, ErrorKind, RequestState, Result, Service, ServiceBuilder,
+};
+use tokio::time::timeout;
+
+const LIMIT: Duration = Duration::from_secs(20);
+const SHORT: Duration = Duration::from_millis(100);
+
+fn over(memory: &Memory, name: &str) -> ServiceBuilder {
+    Service::builder(name)
+        .registry(memory.registry())
+        .transport(memory.transport())
+        .broker(memory.broker())
+}
+
+fn client(memory: &Memory, options: ClientOptions) -> Client {
+    Client::builder()
+        .registry(memory.registry())
+        .transport(memory.transport())
+        .broker(memory.broker())
+        .options(options)
+        .build()
+        .unwrap()
+}
+
+#[test]
+fn a_client_goes_on_when_the_runtime_of_its_first_call_is_gone() {
+    let memory = Memory::new();
+    let client = client(&memory, ClientOptions::default());
+    for address in ["first", "second"] {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let service = over(&memory, "s")
+                .address(address)
+                .handler("S.Never", async |_: Context, (): ()| pending::<Result<()>>().await)
+                .handler("S.Where", move |_: Context, (): ()| async move { Ok(address) });
+            let running = service.build().unwrap().start().await.unwrap();
+            let never = client.call::<_, ()>("s", "S.Never", &()).timeout(SHORT).address(address);
+            let never = timeout(LIMIT, never.into_future()).await.expect("it never ends");
+            assert_eq!(never.unwrap_err().kind(), ErrorKind::Timeout);
+            let answer: String = client.call("s", "S.Where", &()).await.unwrap();
+            assert_eq!(answer, address);
+            running.stop().await.unwrap();
+        });
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crowd_whose_time_ends_one_by_one_holds_up_nobody_else() {
+    const CROWD: u32 = 50_000;
+    const BEGIN: Duration = Duration::from_millis(1_500);
+    const SPREAD: Duration = Duration::from_secs(2);
+    let memory = Memory::with_options(MemoryOptions::default().with_port_packets(1 << 20));
+    let (_port, _incoming) = memory.transport().open(Bind::Address("mute".into())).await.unwrap();
+    let service = over(&memory, "s").handler("S.Now", async |_: Context, (): ()| Ok(()));
+    let running = service.build().unwrap().start().await.unwrap();
+    let client = client(&memory, ClientOptions::default().with_retries(0));
+    let start = Instant::now();
+    let crowd: Vec<_> = (0..CROWD)
+        .map(|at| {
+            let end = BEGIN + SPREAD * at / CROWD;
+            let call = client.call::<_, ()>("mute", "Mute.Never", &()).address("mute");
+            tokio::spawn(call.timeout(end.saturating_sub(start.elapsed())).into_future())
+        })
+        .collect();
+    let mut answered = [0_u32; 2];
+    while start.elapsed() < BEGIN + SPREAD {
+        client.call::<_, ()>("s", "S.Now", &()).await.unwrap();
+        let elapsed = start.elapsed();
+        if elapsed > BEGIN / 2 {
+            answered[usize::from(elapsed > BEGIN)] += 1;
+        }
+    }
+    for call in crowd {
+        let error = timeout(LIMIT, call).await.unwrap().unwrap().unwrap_err();
+        assert_eq!(error.request(), Some(RequestState::Unknown), "{error:?}");
+    }
+    let [before, during] = answered;
+    // The second number is of a time nearly three times as long.
+    assert!(during > before, "{before} answers before, {during} while their time ended");
+    running.stop().await.unwrap();
+}
