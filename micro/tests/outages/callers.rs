@@ -64,7 +64,16 @@ impl Callers {
                 sleep(Duration::from_millis(10)).await;
             }
         };
-        timeout(LIMIT, answered).await.expect("not all who call are answered");
+        let answered = timeout(LIMIT, answered).await;
+        assert!(answered.is_ok(), "not all who call are answered: {:#?}", self.last_told());
+    }
+
+    /// How long ago the last call of each ended, and with what.
+    fn last_told(&self) -> Vec<(Duration, Option<Error>)> {
+        let mut told = self.told.lock().unwrap();
+        let last = |caller| told.iter().rposition(|told| told.caller == caller);
+        let last: Vec<usize> = (0..WORK.len()).filter_map(last).collect();
+        last.into_iter().map(|at| (told[at].ended.elapsed(), told[at].error.take())).collect()
     }
 
     fn answered_in_a_row(&self, caller: usize, since: Instant) -> usize {
