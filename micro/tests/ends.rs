@@ -6,7 +6,7 @@ use std::future::pending;
 use std::time::{Duration, Instant};
 
 use micro::memory::{Memory, MemoryOptions};
-use micro::transport::{Bind, Transport};
+use micro::transport::{Bind, Transport, recv};
 use micro::{
     Client, ClientOptions, Context, ErrorKind, RequestState, Result, Service, ServiceBuilder,
 };
@@ -88,4 +88,20 @@ async fn a_crowd_whose_time_ends_one_by_one_holds_up_nobody_else() {
     // The second number is of a time nearly three times as long.
     assert!(during > before, "{before} answers before, {during} while their time ended");
     running.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_call_of_which_any_attempt_left_is_not_told_as_not_sent() {
+    let memory = Memory::new();
+    let (port, mut incoming) = memory.transport().open(Bind::Address("x".into())).await.unwrap();
+    let client = client(&memory, ClientOptions::default().with_retries(1));
+    let call = client.call::<_, ()>("s", "S.Do", &()).address("x");
+    let call = tokio::spawn(call.idempotent().into_future());
+    let mut arrivals = Vec::new();
+    timeout(LIMIT, recv(&mut *incoming, &mut arrivals)).await.unwrap().unwrap();
+    // It may have run. When it is tried again, nobody listens there any more.
+    drop((arrivals, incoming, port));
+    let error = timeout(LIMIT, call).await.unwrap().unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert_eq!(error.request(), Some(RequestState::Unknown), "{error:?}");
 }

@@ -19,6 +19,16 @@ use crate::hub::Limit;
 impl OutgoingCall {
     /// Tries nodes until one answers, as far as that is safe and there is time.
     pub(super) async fn run(&self) -> Result<Reply> {
+        let mut left = false;
+        self.tried(&mut left).await.map_err(|error| match error.request() {
+            // Only of the last attempt: an earlier one may have been run.
+            Some(RequestState::NotSent) if left => error.with_request(RequestState::Unknown),
+            _ => error,
+        })
+    }
+
+    /// `left`: set when a request may have reached a node.
+    async fn tried(&self, left: &mut bool) -> Result<Reply> {
         let (client, options) = (&self.client, &self.options);
         let inner = &*client.inner;
         let mut now = Instant::now();
@@ -74,6 +84,7 @@ impl OutgoingCall {
             let (service, endpoint, node) = (&self.service, &self.endpoint, target.id());
             tracing::debug!(service, endpoint, node, %error, "trying again");
             last = Some(error);
+            *left |= !not_sent;
             attempts += 1;
             target.note(&mut failed);
             now = Instant::now();
