@@ -48,7 +48,7 @@ impl OutgoingCall {
             if now >= deadline {
                 return Err(last.unwrap_or_else(|| self.no_time()));
             }
-            let target = self.target(&failed, now, deadline).await?;
+            let target = self.target(&failed, &mut now, deadline).await?;
             if attempts > 0 && target.has_failed(&failed) {
                 // Another node is tried at once, one that failed only after a pause.
                 sleep_until(deadline.min(after(backoff.next()))).await;
@@ -104,8 +104,13 @@ impl OutgoingCall {
         })
     }
 
-    /// The node to try next.
-    async fn target(&self, failed: &Failed, now: Instant, deadline: Instant) -> Result<Target<'_>> {
+    /// The node to try next. `now` is what it was when this began, and is when it ends.
+    async fn target(
+        &self,
+        failed: &Failed,
+        now: &mut Instant,
+        deadline: Instant,
+    ) -> Result<Target<'_>> {
         let inner = &*self.client.inner;
         if let Some(address) = &self.options.address {
             return Ok(Target::Address(address));
@@ -113,7 +118,11 @@ impl OutgoingCall {
         let nodes = match inner.cache.known(&self.service) {
             Some(known) => known,
             // Boxed, so that the usual call is small.
-            None => Box::pin(self.find(now, deadline)).await?,
+            None => {
+                let found = Box::pin(self.find(*now, deadline)).await?;
+                *now = Instant::now();
+                found
+            }
         };
         let filters = [inner.options.filter.as_ref(), self.options.filter.as_ref()];
         match pick(&nodes, inner.options.strategy, filters, failed) {
@@ -142,7 +151,7 @@ impl OutgoingCall {
         mut now: Instant,
         limit: Instant,
     ) -> Result<Reply> {
-        let call = Outgoing {
+        let mut call = Outgoing {
             service: &self.service,
             endpoint: &self.endpoint,
             content_type: &self.options.content_type,
@@ -156,7 +165,13 @@ impl OutgoingCall {
         let (pending, lease, in_flight) = loop {
             let lease = match lease.take() {
                 Some(lease) => lease,
-                None => Box::pin(self.lease(target, now, limit)).await?,
+                None => {
+                    let lease = Box::pin(self.lease(target, now, limit)).await?;
+                    now = Instant::now();
+                    // Less than before, if the network was waited for.
+                    call.timeout = Some(limit.saturating_duration_since(now));
+                    lease
+                }
             };
             let in_flight = lease.hub.begin();
             // A session that cannot be used any more is dialled anew.
