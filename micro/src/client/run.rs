@@ -32,7 +32,7 @@ impl OutgoingCall {
         let (client, options) = (&self.client, &self.options);
         let inner = &*client.inner;
         let mut now = Instant::now();
-        let deadline = client.limit(now, options.timeout);
+        let deadline = client.limit(self.began.unwrap_or(now), options.timeout);
         let merged;
         let metadata = match &client.inherited {
             Some(inherited) => {
