@@ -276,6 +276,45 @@ async fn nothing_is_at_work_after_a_service_has_stopped_or_was_dropped() {
 }
 
 #[tokio::test]
+async fn an_event_that_takes_for_ever_costs_no_call_its_answer_when_the_service_stops() {
+    let memory = Memory::new();
+    let (began, mut told) = mpsc::channel(1);
+    let service = over(&memory, "s")
+        .stop_timeout(LIMIT)
+        .handler("S.Now", async |_: Context, (): ()| Ok("now"))
+        .subscriber("work", move |_: Context, (): ()| {
+            let began = began.clone();
+            async move {
+                began.send("began").await.unwrap();
+                pending().await
+            }
+        });
+    let running = start(service).await;
+    let (client, address) = (running.client(), running.node().address.clone());
+    client.publish("work", &()).await.unwrap();
+    assert_eq!(next(&mut told).await, "began");
+    let stopping = tokio::spawn(running.stop());
+    // Whoever dials is answered until nobody listens any more, long before the time is over.
+    let refused = async {
+        loop {
+            let client = Client::new(
+                Arc::new(memory.registry()),
+                Arc::new(memory.transport()),
+                Arc::new(memory.broker()),
+            );
+            let call = client.call::<_, String>("s", "S.Now", &()).address(&address);
+            if let Err(error) = call.retries(0).await {
+                return error;
+            }
+        }
+    };
+    let refused = timeout(LIMIT / 2, refused).await.expect("it listens on");
+    assert_eq!(refused.request(), Some(RequestState::NotSent), "{refused:?}");
+    assert!(!stopping.is_finished());
+    stopping.abort();
+}
+
+#[tokio::test]
 async fn extreme_options_are_no_panic() {
     let most = ServerOptions::default().with_max_events(usize::MAX);
     let least = ServerOptions::default().with_caller_idle(Duration::ZERO).with_max_callers(0);
