@@ -2,7 +2,7 @@
 #![cfg(feature = "memory")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -86,6 +86,26 @@ async fn the_less_loaded_of_two_nodes_is_called() {
     assert!(hanging.await.unwrap_err().is_cancelled());
     // A call that was given up is no load.
     assert_eq!(answering(&client, None).await, set(["a", "b"]));
+}
+
+#[tokio::test]
+async fn the_turns_of_a_node_that_is_avoided_go_to_all_others_alike() {
+    let memory = Memory::new();
+    let mut nodes = Vec::new();
+    for id in ["a", "b", "c", "d"] {
+        nodes.push(node(&memory, id, |s| s).await);
+    }
+    let options = ClientOptions::default().with_strategy(Strategy::RoundRobin);
+    let client = client(&memory, options);
+    who(&client).await;
+    // It dies without a word.
+    drop(nodes.remove(0));
+    let mut turns = BTreeMap::<_, usize>::new();
+    for _ in 0..120 {
+        *turns.entry(who(&client).await).or_default() += 1;
+    }
+    assert_eq!(turns.len(), 3);
+    assert!(turns.values().all(|turns| (38..=42).contains(turns)), "{turns:?}");
 }
 
 #[tokio::test]

@@ -2,14 +2,16 @@
 #![cfg(feature = "memory")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use micro::middleware::{IncomingCall, IncomingEvent, OutgoingCall, OutgoingEvent, Reply};
-use micro::{Client, Context, Error, ErrorKind, Plugins, Result, Service};
+use micro::{Client, Context, Error, ErrorKind, Plugins, RequestState, Result, Service};
 use tokio::sync::mpsc;
-use tower::util::{BoxCloneSyncService, MapRequestLayer, MapResponseLayer};
+use tower::util::{BoxCloneSyncService, MapFutureLayer, MapRequestLayer, MapResponseLayer};
 use tower::{ServiceExt as _, service_fn};
 use tower_layer::layer_fn;
 
@@ -234,5 +236,32 @@ async fn a_layer_that_panics_is_answered_and_the_service_lives_on() {
     };
     assert_eq!(call("panic").await.unwrap_err().kind(), ErrorKind::Internal);
     assert_eq!(call("Bob").await.unwrap(), "Hello Bob");
+    running.stop().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_that_a_layer_takes_is_the_calls() {
+    let (plugins, served) = (Plugins::new(), Arc::new(AtomicUsize::new(0)));
+    let count = MapRequestLayer::new({
+        let served = served.clone();
+        move |call: IncomingCall| {
+            served.fetch_add(1, Ordering::SeqCst);
+            call
+        }
+    });
+    let running = greeter(&plugins).serve_layer(count).build().unwrap().start().await.unwrap();
+    type Calling = Pin<Box<dyn Future<Output = Result<Reply>> + Send>>;
+    let second = Duration::from_secs(1);
+    let wait = MapFutureLayer::new(move |calling: Calling| async move {
+        tokio::time::sleep(second).await;
+        calling.await
+    });
+    let client = Client::builder().plugins(&plugins).call_layer(wait).build().unwrap();
+    let call = |time| client.call::<_, String>("g", "G.Hello", "Bob").timeout(time).into_future();
+    let error = call(second / 2).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    assert_eq!(error.request(), Some(RequestState::NotSent));
+    assert_eq!(served.load(Ordering::SeqCst), 0, "nobody waits for it");
+    assert_eq!(call(second * 2).await.unwrap(), "Hello Bob");
     running.stop().await.unwrap();
 }

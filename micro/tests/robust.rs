@@ -6,10 +6,10 @@ use std::future::pending;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context as TaskContext, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use micro::client::Strategy;
-use micro::memory::Memory;
+use micro::memory::{Memory, MemoryOptions};
 use micro::transport::{Arrival, Bind, Capabilities, Incoming, Peer, Port, Transport, recv};
 use micro::{
     Bytes, Client, ClientOptions, Context, Error, ErrorKind, Header, Plugins, RequestState, Result,
@@ -276,6 +276,45 @@ async fn nothing_is_at_work_after_a_service_has_stopped_or_was_dropped() {
 }
 
 #[tokio::test]
+async fn an_event_that_takes_for_ever_costs_no_call_its_answer_when_the_service_stops() {
+    let memory = Memory::new();
+    let (began, mut told) = mpsc::channel(1);
+    let service = over(&memory, "s")
+        .stop_timeout(LIMIT)
+        .handler("S.Now", async |_: Context, (): ()| Ok("now"))
+        .subscriber("work", move |_: Context, (): ()| {
+            let began = began.clone();
+            async move {
+                began.send("began").await.unwrap();
+                pending().await
+            }
+        });
+    let running = start(service).await;
+    let (client, address) = (running.client(), running.node().address.clone());
+    client.publish("work", &()).await.unwrap();
+    assert_eq!(next(&mut told).await, "began");
+    let stopping = tokio::spawn(running.stop());
+    // Whoever dials is answered until nobody listens any more, long before the time is over.
+    let refused = async {
+        loop {
+            let client = Client::new(
+                Arc::new(memory.registry()),
+                Arc::new(memory.transport()),
+                Arc::new(memory.broker()),
+            );
+            let call = client.call::<_, String>("s", "S.Now", &()).address(&address);
+            if let Err(error) = call.retries(0).await {
+                return error;
+            }
+        }
+    };
+    let refused = timeout(LIMIT / 2, refused).await.expect("it listens on");
+    assert_eq!(refused.request(), Some(RequestState::NotSent), "{refused:?}");
+    assert!(!stopping.is_finished());
+    stopping.abort();
+}
+
+#[tokio::test]
 async fn extreme_options_are_no_panic() {
     let most = ServerOptions::default().with_max_events(usize::MAX);
     let least = ServerOptions::default().with_caller_idle(Duration::ZERO).with_max_callers(0);
@@ -346,6 +385,45 @@ async fn a_caller_in_the_midst_of_a_call_keeps_its_place_and_an_idle_one_gives_i
     waiting.await.unwrap().unwrap();
     second.call::<_, ()>("s", "S.Now", &()).await.unwrap();
     drop(running);
+}
+
+#[tokio::test]
+async fn too_many_callers_are_refused_as_fast_where_very_many_are_known() {
+    const MORE: usize = 1_000;
+    let mut took = Vec::new();
+    for known in [10, 10_000] {
+        let options = MemoryOptions::default().with_port_packets(1 << 20);
+        let memory = Memory::with_options(options);
+        let options = ServerOptions::default().with_max_callers(known).with_max_calls(known);
+        let service = over(&memory, "s").server_options(options);
+        let service = service
+            .handler("S.Never", async |_: Context, (): ()| pending::<Result<()>>().await)
+            .handler("S.Now", async |_: Context, (): ()| Ok("now"));
+        let running = start(service).await;
+        let (port, mut incoming) = memory.transport().open(Bind::ClientOnly).await.unwrap();
+        let mut peers = Vec::new();
+        let mut call = |calls: usize, endpoint| {
+            for _ in 0..calls {
+                let peer = port.dial(&running.node().address).unwrap();
+                peer.try_send(packet(endpoint)).unwrap();
+                peers.push(peer);
+            }
+        };
+        let mut answers = async |count| {
+            let mut arrivals = Vec::new();
+            while arrivals.len() < count {
+                timeout(LIMIT, recv(&mut *incoming, &mut arrivals)).await.unwrap().unwrap();
+            }
+        };
+        // All places are taken once one more is refused.
+        call(known + 1, "S.Never");
+        answers(1).await;
+        let begun = Instant::now();
+        call(MORE, "S.Now");
+        answers(MORE).await;
+        took.push(begun.elapsed());
+    }
+    assert!(took[1] < took[0] * 5, "{took:?}");
 }
 
 #[tokio::test]
@@ -440,7 +518,7 @@ async fn each_service_has_its_own_turns() {
 
 #[tokio::test]
 async fn an_error_larger_than_any_packet_is_an_answer() {
-    let options = micro::memory::MemoryOptions::default().with_max_packet(10_000);
+    let options = MemoryOptions::default().with_max_packet(10_000);
     let memory = Memory::with_options(options);
     let service = over(&memory, "s").handler("S.Fail", async |_: Context, (): ()| -> Result<()> {
         Err(Error::internal("x".repeat(20_000)))

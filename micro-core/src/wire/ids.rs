@@ -26,7 +26,28 @@ impl Hasher for IdHasher {
         self.0 = (self.0 ^ number).wrapping_mul(SPREAD);
     }
 
+    /// A product's low bits know nothing of the high bits of what was multiplied, so that numbers
+    /// which are a power of two apart, as when few of many are left, would share their places.
     fn finish(&self) -> u64 {
-        self.0
+        self.0 ^ (self.0 >> 32)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::hash::BuildHasher;
+
+    use super::*;
+
+    #[test]
+    fn numbers_that_are_a_power_of_two_apart_have_places_of_their_own() {
+        let hasher = BuildHasherDefault::<IdHasher>::default();
+        for shift in 0..32 {
+            // As a table of so many looks at them.
+            let places: HashSet<u64> =
+                (0..1_024_u64).map(|at| hasher.hash_one(at << shift) % 2_048).collect();
+            assert!(places.len() > 512, "{} places with a shift of {shift}", places.len());
+        }
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use micro_core::codec::Decode;
 use micro_core::{Error, RequestState, Result};
+use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::{Filter, OutgoingCall};
@@ -94,14 +95,17 @@ where
     type IntoFuture = Pin<Box<dyn Future<Output = Result<R>> + Send>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        let Self { call, flaw, .. } = self;
+        let Self { mut call, flaw, .. } = self;
         let span = tracing::debug_span!("call", service = call.service, endpoint = call.endpoint);
         let calling = async move {
             if let Some(flaw) = flaw {
                 return Err(flaw.with_request(RequestState::NotSent));
             }
             let reply = match call.client.call_stack() {
-                Some(layers) => layers.run(call).await?,
+                Some(layers) => {
+                    call.began = Some(Instant::now());
+                    layers.run(call).await?
+                }
                 None => call.run().await?,
             };
             C::decode(reply.body).map_err(|error| {

@@ -186,6 +186,7 @@ impl Client {
             endpoint: endpoint.to_owned(),
             body,
             options: CallOptions::new(C::CONTENT_TYPE),
+            began: None,
         };
         Call { call, flaw, types: PhantomData }
     }

@@ -24,8 +24,9 @@ pub(super) struct Nodes {
     near: usize,
     /// Of nodes that cannot be called, how they would be reached.
     foreign: Vec<String>,
-    /// How often one was chosen in turn, also before the last change.
-    turns: Arc<AtomicUsize>,
+    /// How often one was chosen in turn, also before the last change: of all that are near; and
+    /// of some, because that one was avoided, or of those that pass a filter.
+    turns: Arc<[AtomicUsize; 2]>,
 }
 
 /// What this process is, for the nodes that it calls.
@@ -97,8 +98,10 @@ impl Nodes {
         if self.near == 0 { self.all.len() } else { self.near }
     }
 
-    pub(super) fn next_turn(&self) -> usize {
-        self.turns.fetch_add(1, Ordering::Relaxed)
+    /// `some`: of some of them only; these have turns of their own, or whoever comes after one that
+    /// is avoided would have its turns too.
+    pub(super) fn next_turn(&self, some: bool) -> usize {
+        self.turns[usize::from(some)].fetch_add(1, Ordering::Relaxed)
     }
 
     /// Why none of them can be called.

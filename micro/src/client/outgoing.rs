@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use micro_core::Header;
 use micro_core::broker::Topic;
+use tokio::time::Instant;
 
 use super::options::CallOptions;
 use super::{Client, Filter};
@@ -18,6 +19,8 @@ pub struct OutgoingCall {
     pub(super) endpoint: String,
     pub(super) body: Bytes,
     pub(super) options: CallOptions,
+    /// When it began, where layers come first: what they take is taken from its time.
+    pub(super) began: Option<Instant>,
 }
 
 impl OutgoingCall {

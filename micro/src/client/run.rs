@@ -19,10 +19,20 @@ use crate::hub::Limit;
 impl OutgoingCall {
     /// Tries nodes until one answers, as far as that is safe and there is time.
     pub(super) async fn run(&self) -> Result<Reply> {
+        let mut left = false;
+        self.tried(&mut left).await.map_err(|error| match error.request() {
+            // Only of the last attempt: an earlier one may have been run.
+            Some(RequestState::NotSent) if left => error.with_request(RequestState::Unknown),
+            _ => error,
+        })
+    }
+
+    /// `left`: set when a request may have reached a node.
+    async fn tried(&self, left: &mut bool) -> Result<Reply> {
         let (client, options) = (&self.client, &self.options);
         let inner = &*client.inner;
         let mut now = Instant::now();
-        let deadline = client.limit(now, options.timeout);
+        let deadline = client.limit(self.began.unwrap_or(now), options.timeout);
         let merged;
         let metadata = match &client.inherited {
             Some(inherited) => {
@@ -38,7 +48,7 @@ impl OutgoingCall {
             if now >= deadline {
                 return Err(last.unwrap_or_else(|| self.no_time()));
             }
-            let target = self.target(&failed, now, deadline).await?;
+            let target = self.target(&failed, &mut now, deadline).await?;
             if attempts > 0 && target.has_failed(&failed) {
                 // Another node is tried at once, one that failed only after a pause.
                 sleep_until(deadline.min(after(backoff.next()))).await;
@@ -74,6 +84,7 @@ impl OutgoingCall {
             let (service, endpoint, node) = (&self.service, &self.endpoint, target.id());
             tracing::debug!(service, endpoint, node, %error, "trying again");
             last = Some(error);
+            *left |= !not_sent;
             attempts += 1;
             target.note(&mut failed);
             now = Instant::now();
@@ -93,8 +104,13 @@ impl OutgoingCall {
         })
     }
 
-    /// The node to try next.
-    async fn target(&self, failed: &Failed, now: Instant, deadline: Instant) -> Result<Target<'_>> {
+    /// The node to try next. `now` is what it was when this began, and is when it ends.
+    async fn target(
+        &self,
+        failed: &Failed,
+        now: &mut Instant,
+        deadline: Instant,
+    ) -> Result<Target<'_>> {
         let inner = &*self.client.inner;
         if let Some(address) = &self.options.address {
             return Ok(Target::Address(address));
@@ -102,7 +118,11 @@ impl OutgoingCall {
         let nodes = match inner.cache.known(&self.service) {
             Some(known) => known,
             // Boxed, so that the usual call is small.
-            None => Box::pin(self.find(now, deadline)).await?,
+            None => {
+                let found = Box::pin(self.find(*now, deadline)).await?;
+                *now = Instant::now();
+                found
+            }
         };
         let filters = [inner.options.filter.as_ref(), self.options.filter.as_ref()];
         match pick(&nodes, inner.options.strategy, filters, failed) {
@@ -131,7 +151,7 @@ impl OutgoingCall {
         mut now: Instant,
         limit: Instant,
     ) -> Result<Reply> {
-        let call = Outgoing {
+        let mut call = Outgoing {
             service: &self.service,
             endpoint: &self.endpoint,
             content_type: &self.options.content_type,
@@ -145,7 +165,13 @@ impl OutgoingCall {
         let (pending, lease, in_flight) = loop {
             let lease = match lease.take() {
                 Some(lease) => lease,
-                None => Box::pin(self.lease(target, now, limit)).await?,
+                None => {
+                    let lease = Box::pin(self.lease(target, now, limit)).await?;
+                    now = Instant::now();
+                    // Less than before, if the network was waited for.
+                    call.timeout = Some(limit.saturating_duration_since(now));
+                    lease
+                }
             };
             let in_flight = lease.hub.begin();
             // A session that cannot be used any more is dialled anew.

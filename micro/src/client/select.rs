@@ -33,7 +33,8 @@ pub(super) fn pick(
     if filters.iter().all(Option::is_none) && failed.is_empty() {
         // Usually the first that is chosen will do, however many there are.
         let near = nodes.all().get(..nodes.near())?;
-        let chosen = choose(strategy, nodes, near.len(), |at| near.get(at));
+        let turn = || nodes.next_turn(false);
+        let chosen = choose(strategy, turn, near.len(), |at| near.get(at));
         if let Some(chosen) = chosen.filter(|chosen| !chosen.state.is_avoided()) {
             return Some(chosen.clone());
         }
@@ -58,13 +59,13 @@ pub(super) fn pick(
             best.push(node);
         }
     }
-    choose(strategy, nodes, best.len(), |at| best.get(at).copied()).cloned()
+    choose(strategy, || nodes.next_turn(true), best.len(), |at| best.get(at).copied()).cloned()
 }
 
 /// One of `count` nodes.
 fn choose<'a>(
     strategy: Strategy,
-    nodes: &Nodes,
+    turn: impl FnOnce() -> usize,
     count: usize,
     get: impl Fn(usize) -> Option<&'a Arc<Candidate>>,
 ) -> Option<&'a Arc<Candidate>> {
@@ -72,7 +73,7 @@ fn choose<'a>(
         (_, 0) => None,
         (_, 1) => get(0),
         (Strategy::Random, _) => get(fastrand::usize(..count)),
-        (Strategy::RoundRobin, _) => get(nodes.next_turn() % count),
+        (Strategy::RoundRobin, _) => get(turn() % count),
         (Strategy::LeastLoaded, _) => {
             let first = fastrand::usize(..count);
             // Another one: as far from the first as chance has it.

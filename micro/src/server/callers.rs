@@ -11,10 +11,16 @@ use tokio::time::Instant;
 use super::options::ServerOptions;
 use crate::hub::{Conn, Dropped};
 
+/// After all were looked at and nobody was idle, so many times as long nobody is looked at: new
+/// ones are refused at once, and those who are known are served.
+const REST: u32 = 8;
+
 /// The sessions of those who call.
 pub(super) struct Callers {
     sessions: IdMap<PeerId, Arc<Conn>>,
     most: usize,
+    /// Nobody was idle; it is not worth a look before.
+    look_again: Option<Instant>,
     idle: Duration,
     limits: Limits,
     dropped: Arc<Dropped>,
@@ -26,6 +32,7 @@ impl Callers {
         Self {
             sessions: IdMap::default(),
             most: options.max_callers.max(1),
+            look_again: None,
             idle: options.caller_idle,
             limits: options.caller_limits,
             dropped,
@@ -35,16 +42,13 @@ impl Callers {
 
     /// The session of a caller: the one that it has, or a new one, which counts only once it is
     /// [kept](Self::keep).
-    pub(super) fn of(&self, peer: Peer) -> Arc<Conn> {
-        match self.sessions.get(&peer.id()) {
-            Some(known) => known.clone(),
-            None => {
-                let room = self.sessions.len() < self.most || self.any_idle();
-                // Whoever finds no room is answered, with a refusal.
-                let limits = if room { self.limits } else { self.limits.with_open(0) };
-                Conn::serving(peer, limits, self.dropped.clone())
-            }
+    pub(super) fn of(&mut self, peer: Peer) -> Arc<Conn> {
+        if let Some(known) = self.sessions.get(&peer.id()) {
+            return known.clone();
         }
+        // Whoever finds no room is answered, with a refusal.
+        let limits = if self.has_room() { self.limits } else { self.limits.with_open(0) };
+        Conn::serving(peer, limits, self.dropped.clone())
     }
 
     /// It is a caller: it sent something that means something.
@@ -53,7 +57,7 @@ impl Callers {
         if self.sessions.contains_key(&id) {
             return;
         }
-        if self.sessions.len() >= self.most {
+        if self.sessions.len() >= self.most && self.has_room() {
             self.forget_the_idlest();
         }
         if self.sessions.len() < self.most {
@@ -87,8 +91,19 @@ impl Callers {
         }
     }
 
-    fn any_idle(&self) -> bool {
-        self.sessions.values().any(|conn| conn.idle_since().is_some())
+    /// Whether there is room for one more, or can be made.
+    fn has_room(&mut self) -> bool {
+        if self.sessions.len() < self.most {
+            return true;
+        }
+        let began = Instant::now();
+        if self.look_again.is_some_and(|at| began < at) {
+            return false;
+        }
+        let any_idle = self.sessions.values().any(|conn| conn.idle_since().is_some());
+        let ended = Instant::now();
+        self.look_again = (!any_idle).then(|| ended + (ended - began) * REST);
+        any_idle
     }
 }
 
