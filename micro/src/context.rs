@@ -101,8 +101,9 @@ impl Context {
         self.0.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }
 
-    /// Returns when nobody waits for the answer any more. A handler's own future is dropped then;
-    /// this is for what it has spawned. Cancel safe.
+    /// Returns when the caller is gone, its deadline passes or the service is ended before the
+    /// handler has answered. A handler's own future is dropped then; this is for what it has
+    /// spawned. Never returns once the handler has answered, nor for an event. Cancel safe.
     pub async fn cancelled(&self) {
         self.token().cancelled().await;
     }

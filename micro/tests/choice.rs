@@ -109,6 +109,26 @@ async fn the_turns_of_a_node_that_is_avoided_go_to_all_others_alike() {
 }
 
 #[tokio::test]
+async fn a_node_whose_address_is_none_costs_no_call() {
+    let memory = Memory::new();
+    let good = node(&memory, "good", |s| s).await;
+    let bad = node(&memory, "bad", |s| s.advertise("no address")).await;
+    let client = client(&memory, ClientOptions::default());
+    assert_eq!(answering(&client, None).await, set(["good"]));
+    let all = || client.call::<_, String>("g", "G.Who", &());
+    // Whoever names such an address himself is told what is wrong with it.
+    let error = all().address("no address").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    drop(good);
+    let error = all().retries(0).await.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.request()),
+        (ErrorKind::Unavailable, Some(RequestState::NotSent))
+    );
+    drop(bad);
+}
+
+#[tokio::test]
 async fn nodes_of_the_callers_zone_come_first_and_others_when_there_are_none() {
     let memory = Memory::new();
     let near = node(&memory, "near", |s| s.metadata("zone", "a")).await;

@@ -14,10 +14,15 @@ use tokio::time::Instant;
 
 use super::{Client, OutgoingEvent};
 
-/// An event that is published when it is awaited.
+/// An event that is published when it is awaited, within the client's
+/// [`request_timeout`](super::ClientOptions::request_timeout) and the deadline of the call whose
+/// handler publishes it.
 ///
 /// # Errors
-/// `InvalidInput` (topic, body or metadata), `TooLarge` with both sizes, `Unavailable`.
+/// `InvalidInput` (topic, body or metadata), `TooLarge` with both sizes, `Unavailable`, `Timeout`.
+///
+/// # Cancel safety
+/// Dropping the future gives it up; the event may have been published.
 #[must_use = "an event is published when it is awaited"]
 pub struct Publish {
     pub(super) client: Client,

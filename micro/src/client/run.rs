@@ -212,7 +212,8 @@ impl OutgoingCall {
         let wait = self.connect_deadline(now, limit);
         let opened = inner.pool.lease(target.address(), &self.options.content_type);
         let opened = timeout_at(wait, opened).await;
-        let lease = opened.unwrap_or_else(|_| Err(self.no_room())).map_err(not_sent)?;
+        let opened = opened.unwrap_or_else(|_| Err(self.no_room()));
+        let lease = opened.map_err(|error| not_sent(target.blame(error)))?;
         if inner.transport.health().is_err() {
             // Waited for once: if it is not there by then, no other node is either.
             let ready = timeout_at(wait, lease.conn.peer.ready()).await;

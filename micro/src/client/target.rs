@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use micro_core::wire::Outgoing;
+use micro_core::{Error, ErrorKind};
 
 use super::nodes::{Candidate, Load, NodeState};
 use super::pool::{Lease, shares};
@@ -27,6 +28,17 @@ impl Target<'_> {
         match self {
             Self::Node(node) => &node.node().address,
             Self::Address(address) => address,
+        }
+    }
+
+    /// Why there is no session with it: whoever calls a service is not to blame for the address
+    /// that one of its nodes is registered with.
+    pub(super) fn blame(&self, error: Error) -> Error {
+        match self {
+            Self::Node(node) if error.kind() == ErrorKind::InvalidInput => {
+                Error::unavailable(format!("node {}: {error}", node.node().id))
+            }
+            _ => error,
         }
     }
 
