@@ -75,17 +75,21 @@ fn call(client: &Client, timeout: Duration) -> JoinHandle<Result<String>> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_silent_node_is_asked_whether_it_lives_at_growing_intervals() {
+async fn a_silent_node_is_asked_whether_it_lives_and_more_rarely_the_longer_a_call_takes() {
     let mut node = Node::open().await;
     let client = node.client();
-    let waiting = call(&client, Duration::from_secs(20));
-    let (endpoint, at, id) = node.next().await;
-    assert_eq!((&*endpoint, at), ("S.X", Duration::ZERO));
+    let waiting = call(&client, Duration::from_secs(200));
+    let (endpoint, mut last, id) = node.next().await;
+    assert_eq!((&*endpoint, last), ("S.X", Duration::ZERO));
     let unknown = Error::not_found("no such endpoint");
-    for expected in [100, 300, 700, 1500, 2500, 3500, 4500] {
+    while last < Duration::from_secs(130) {
         let (endpoint, at, probe) = node.next().await;
         assert_eq!(endpoint, PROBE_ENDPOINT);
-        assert!(at.abs_diff(expected * MS) <= 4 * MS, "{at:?} instead of {expected} ms");
+        // A hundredth of the time that it has taken, at least 100 ms and at most a second.
+        let expected = (last / 100).clamp(100 * MS, 1_000 * MS);
+        let after = at - last;
+        assert!(after.abs_diff(expected) <= 4 * MS, "{after:?} instead of {expected:?} at {at:?}");
+        last = at;
         // It lives: the call waits on.
         node.answer(probe, Err(&unknown));
     }

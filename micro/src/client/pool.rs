@@ -173,7 +173,7 @@ struct Pump {
 impl Pump {
     async fn run(self, mut incoming: Box<dyn Incoming>) {
         let (mut arrivals, mut scratch) = (Vec::new(), Scratch::default());
-        let mut timer = self.ticks.timer();
+        let (mut timer, mut waiting) = (self.ticks.timer(), 0);
         loop {
             // The timer first, or under a flood nobody's time would ever be over.
             let received = poll_fn(|cx| match timer.poll(cx) {
@@ -183,7 +183,7 @@ impl Pump {
             match received.await {
                 None => {
                     let began = Instant::now();
-                    self.on_time();
+                    waiting = self.on_time(waiting);
                     let ended = Instant::now();
                     timer.rest(ended + (ended - began) * REST);
                 }
@@ -226,13 +226,23 @@ impl Pump {
         }
     }
 
-    fn on_time(&self) {
+    /// `waiting`: for how many peers calls waited when it was last looked. Returns for how many
+    /// they do now.
+    fn on_time(&self, waiting: usize) -> usize {
         self.ticks.begin();
-        let Some(hub) = self.hub.upgrade() else { return };
+        let Some(hub) = self.hub.upgrade() else { return 0 };
         let now = Instant::now();
         let conns: Vec<Arc<Conn>> = lock(&self.shared.conns).by_peer.values().cloned().collect();
-        let probing = conns.into_iter().filter(|conn| conn.on_time(&hub, now));
-        hub.send_all(probing.collect::<Vec<_>>());
+        let (mut probing, mut waits) = (Vec::new(), 0);
+        for conn in conns {
+            let seen = conn.on_time(&hub, now, waiting);
+            waits += usize::from(seen.waits);
+            if seen.probes {
+                probing.push(conn);
+            }
+        }
+        hub.send_all(probing);
+        waits
     }
 }
 

@@ -73,6 +73,15 @@ pub(crate) struct Limit {
     pub(crate) taken: Instant,
 }
 
+/// What was seen of a session when its time had come.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Seen {
+    /// Calls wait for their answers.
+    pub(crate) waits: bool,
+    /// The peer is asked whether it lives: that is to be sent.
+    pub(crate) probes: bool,
+}
+
 /// What became of draining a session.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Drained {
@@ -207,28 +216,28 @@ impl Conn {
     }
 
     /// Ends the calls whose time is over, and asks a peer that was silent for long whether it
-    /// lives. True if there is something to be sent.
-    pub(crate) fn on_time(&self, hub: &Hub, now: Instant) -> bool {
+    /// lives: one of so many `peers` that calls wait for.
+    pub(crate) fn on_time(&self, hub: &Hub, now: Instant, peers: usize) -> Seen {
         let mut state = self.state();
         let State { session, calling, .. } = &mut *state;
-        let Some(calling) = calling else { return false };
+        let Some(calling) = calling else { return Seen::default() };
         if calling.calls.is_empty() {
             calling.expiry = None;
-            return false;
+            return Seen::default();
         }
         let over = match calling.expiry {
             Some(expiry) if expiry <= now => calling.expire(session, now),
             _ => Vec::new(),
         };
-        let mut probes = false;
+        let mut seen = Seen { waits: !calling.calls.is_empty(), probes: false };
         let mut next = calling.expiry;
-        if !self.is_closed() && !calling.calls.is_empty() {
+        if !self.is_closed() && seen.waits {
             if calling.silence.due() <= now {
-                calling.silence.asked(now);
+                calling.silence.asked(now, peers);
                 // What waits to be sent asks by itself, once it is.
                 if !session.has_output() {
                     session.probe();
-                    probes = true;
+                    seen.probes = true;
                 }
             }
             next = next.map(|next| next.min(calling.silence.due()));
@@ -241,7 +250,7 @@ impl Conn {
             // Whoever does not wait any more has said so to the session.
             let _ = waiter.answer.send(Err(known));
         }
-        probes
+        seen
     }
 
     /// Sends until the session is empty or the peer has no room.
@@ -287,7 +296,7 @@ impl Conn {
                 Event::Reply { call, reply } => {
                     let waiter = state.calling.as_mut().and_then(|calling| {
                         let waiter = calling.calls.remove(&call)?;
-                        calling.silence.answered(now.saturating_duration_since(waiter.began));
+                        calling.silence.answered(now, now.saturating_duration_since(waiter.began));
                         Some(waiter)
                     });
                     answered.extend(waiter.map(|waiter| (waiter, reply)));
