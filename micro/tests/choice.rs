@@ -284,3 +284,22 @@ async fn many_callers_of_an_unknown_name_make_one_query_and_a_known_one_none() {
     assert_eq!(asked.load(Ordering::SeqCst), 2, "a known answer costs no query");
     drop(running);
 }
+
+#[tokio::test]
+async fn a_zone_of_many_nodes_that_is_gone_costs_no_call_while_another_lives() {
+    let memory = Memory::new();
+    let far = node(&memory, "far", |s| s.metadata("zone", "b")).await;
+    let mut near = Vec::new();
+    for id in ["1", "2", "3", "4", "5", "6", "7", "8"] {
+        near.push(node(&memory, id, |s| s.metadata("zone", "a")).await);
+    }
+    let client = client(&memory, ClientOptions::default().with_zone("a"));
+    assert_ne!(who(&client).await, "far");
+    // All at once, and without a word.
+    drop(near);
+    assert_eq!(who(&client).await, "far");
+    let error = client.call::<_, String>("g", "G.Who", &()).filter(Filter::metadata("zone", "a"));
+    let error = error.retries(0).await.unwrap_err();
+    assert_eq!(error.request(), Some(RequestState::NotSent), "without retries one attempt is all");
+    drop(far);
+}

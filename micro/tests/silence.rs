@@ -160,8 +160,8 @@ async fn an_attempt_has_a_third_of_the_calls_time_and_at_most_a_second() {
                 break at;
             }
         };
-        // After the attempt, a pause of at most 10 ms: there is no other node.
-        let allowed = attempt * MS..=(attempt + 13) * MS;
+        // After the attempt, a pause of at most 50 ms: there is no other node.
+        let allowed = attempt * MS..=(attempt + 53) * MS;
         assert!(allowed.contains(&second), "{second:?} not in {allowed:?}");
         assert_eq!(waiting.await.unwrap().unwrap(), "second");
     }
@@ -184,9 +184,12 @@ async fn pauses_between_attempts_at_one_node_grow_with_full_jitter() {
         call.await.unwrap_err();
         took.push(start.elapsed());
     }
-    // 10 + 20 + 40 + 80 + 160 + 320 ms at most, on average half of it.
+    // 50 + 100 + 200 + 400 + 800 + 1000 ms at most, on average half of it.
     let (least, most) = (took.iter().min().unwrap(), took.iter().max().unwrap());
-    assert!(*most <= 640 * MS && *least < 315 * MS && *most > 315 * MS, "{least:?} … {most:?}");
+    assert!(
+        *most <= 2_560 * MS && *least < 1_275 * MS && *most > 1_275 * MS,
+        "{least:?} … {most:?}"
+    );
     took.sort();
     took.dedup();
     assert!(took.len() > 20, "the pauses are alike: {took:?}");

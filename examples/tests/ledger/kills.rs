@@ -98,7 +98,7 @@ async fn a_lone_call_that_takes_long_is_not_left_waiting_for_a_killed_node() {
         world.is_found(&client, "ledger").await;
         let call = tokio::spawn(call.address(&node.address).into_future());
         world.is_written(&entry).await;
-        // It is asked ever more rarely whether it lives, the longer it works.
+        // It is asked all the while whether it lives.
         tokio::time::sleep(Duration::from_millis(in_flight)).await;
         let at = Instant::now();
         node.program.child.start_kill().unwrap();
@@ -107,5 +107,5 @@ async fn a_lone_call_that_takes_long_is_not_left_waiting_for_a_killed_node() {
         assert_eq!(error.unwrap_err().request(), Some(RequestState::Unknown));
     }
     eprintln!("lone calls knew after {waited:.0?}");
-    assert!(waited.iter().all(|waited| *waited < Duration::from_secs(10)), "{waited:?}");
+    assert!(waited.iter().all(|waited| *waited <= LONGEST), "{waited:?}");
 }

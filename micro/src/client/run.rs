@@ -62,13 +62,14 @@ impl OutgoingCall {
                 true => deadline.min(now + self.attempt_limit(now, deadline)),
                 false => deadline,
             };
-            let error = match self.attempt(&target, metadata, now, limit).await {
+            let failure = match self.attempt(&target, metadata, now, limit).await {
                 Ok(reply) => {
                     target.trust();
                     return Ok(reply);
                 }
-                Err(error) => error,
+                Err(failure) => failure,
             };
+            let Failure { error, nobody } = failure;
             let unanswered = matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Timeout)
                 && error.request() != Some(RequestState::Executed);
             if unanswered {
@@ -85,7 +86,11 @@ impl OutgoingCall {
             tracing::debug!(service, endpoint, node, %error, "trying again");
             last = Some(error);
             *left |= !not_sent;
-            attempts += 1;
+            // Where nobody listens costs nothing but a moment: there may be many such nodes, as
+            // when a zone is gone, before one at which somebody does.
+            if !nobody || target.has_failed(&failed) {
+                attempts += 1;
+            }
             target.note(&mut failed);
             now = Instant::now();
         }
@@ -150,7 +155,7 @@ impl OutgoingCall {
         metadata: &Header,
         mut now: Instant,
         limit: Instant,
-    ) -> Result<Reply> {
+    ) -> Result<Reply, Failure> {
         let mut call = Outgoing {
             service: &self.service,
             endpoint: &self.endpoint,
@@ -191,17 +196,18 @@ impl OutgoingCall {
                     Some(state @ (RequestState::NotSent | RequestState::Unknown)) => {
                         let address = lease.conn.peer.remote();
                         let detail = format!("{service} at {address}: {error}");
-                        Err(Error::unavailable(detail).with_request(state))
+                        let error = Error::unavailable(detail).with_request(state);
+                        Err(Failure { error, nobody: state == RequestState::NotSent })
                     }
-                    _ => Err(error),
+                    _ => Err(error.into()),
                 }
             }
-            Ok(reply) => reply,
-            Err(RequestState::NotSent) => Err(not_sent(self.no_room())),
+            Ok(reply) => Ok(reply?),
+            Err(RequestState::NotSent) => Err(not_sent(self.no_room()).into()),
             Err(state) => {
                 let waited = call.timeout.unwrap_or_default();
                 let detail = format!("no answer from {endpoint} of {service} within {waited:?}");
-                Err(Error::timeout(detail).with_request(state))
+                Err(Error::timeout(detail).with_request(state).into())
             }
         }
     }
@@ -234,6 +240,19 @@ impl OutgoingCall {
     }
 }
 
+/// Why an attempt failed.
+struct Failure {
+    error: Error,
+    /// Nobody listens there.
+    nobody: bool,
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self { error, nobody: false }
+    }
+}
+
 fn not_sent(error: Error) -> Error {
     error.with_request(RequestState::NotSent)
 }
@@ -245,12 +264,14 @@ fn merge(inherited: &Header, own: &Header) -> Header {
     merged
 }
 
-/// Exponential with full jitter: up to 10 ms, 20 ms … 1 s.
+/// Exponential with full jitter: up to 50 ms, 100 ms … 1 s. With the usual five retries that is
+/// three quarters of a second: about as long as a service takes that comes back to NATS after its
+/// callers.
 struct Backoff(u32);
 
 impl Backoff {
     fn new() -> Self {
-        Self(10)
+        Self(50)
     }
 
     fn next(&mut self) -> Duration {
