@@ -235,9 +235,9 @@ impl Pump {
         let conns: Vec<Arc<Conn>> = lock(&self.shared.conns).by_peer.values().cloned().collect();
         let (mut probing, mut waits) = (Vec::new(), 0);
         for conn in conns {
-            let seen = conn.on_time(&hub, now, waiting);
-            waits += usize::from(seen.waits);
-            if seen.probes {
+            let (some_wait, asks) = conn.on_time(&hub, now, waiting);
+            waits += usize::from(some_wait);
+            if asks {
                 probing.push(conn);
             }
         }

@@ -4,15 +4,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use micro_core::Result;
 use micro_core::transport::{Peer, Refused};
 use micro_core::wire::{CallId, Counts, Event, IdMap, Limits, Outgoing, Reply, RequestId, Session};
-use micro_core::{RequestState, Result};
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::pending::{Outcome, Pending};
-use super::silence::Silence;
+use super::calling::{Calling, Limit, Waiter};
+use super::pending::Pending;
 use super::{Dropped, Hub, lock};
 
 /// go-micro forgets a socket that was silent for 60 s; one silent for so long is dialled anew.
@@ -40,21 +39,6 @@ pub(crate) struct State {
     pub(crate) last_used: Instant,
 }
 
-/// The calls that wait for their answers.
-struct Calling {
-    calls: IdMap<CallId, Waiter>,
-    /// No call's time is over before this.
-    expiry: Option<Instant>,
-    silence: Silence,
-}
-
-/// Who waits for an answer, and how long.
-struct Waiter {
-    answer: oneshot::Sender<Outcome>,
-    began: Instant,
-    limit: Limit,
-}
-
 /// What taking in packets needs room for, kept from one to the next.
 #[derive(Default)]
 pub(crate) struct Scratch {
@@ -62,24 +46,6 @@ pub(crate) struct Scratch {
     pub(crate) requests: Vec<Event>,
     events: Vec<Event>,
     answered: Vec<(Waiter, Result<Reply>)>,
-}
-
-/// How long a call waits.
-#[derive(Clone, Copy)]
-pub(crate) struct Limit {
-    /// For its answer.
-    pub(crate) answer: Instant,
-    /// For the peer to take it.
-    pub(crate) taken: Instant,
-}
-
-/// What was seen of a session when its time had come.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Seen {
-    /// Calls wait for their answers.
-    pub(crate) waits: bool,
-    /// The peer is asked whether it lives: that is to be sent.
-    pub(crate) probes: bool,
 }
 
 /// What became of draining a session.
@@ -92,11 +58,7 @@ pub(super) enum Drained {
 impl Conn {
     /// A session with a peer that we dialled.
     pub(crate) fn calling(peer: Peer, limits: Limits, dropped: Arc<Dropped>) -> Arc<Self> {
-        let calling = Calling {
-            calls: IdMap::default(),
-            expiry: None,
-            silence: Silence::new(Instant::now()),
-        };
+        let calling = Calling::new(Instant::now());
         let session = Session::client(limits);
         Self::new(peer, session, Some(Box::new(calling)), dropped)
     }
@@ -151,15 +113,8 @@ impl Conn {
         };
         // A session that takes calls is one that calls.
         let calling = calling.as_mut()?;
-        let (answer, waits) = oneshot::channel();
-        if calling.calls.is_empty() {
-            calling.silence.begin(now);
-        }
-        let expiry = limit.answer.min(limit.taken);
-        calling.expiry = Some(calling.expiry.map_or(expiry, |earlier| earlier.min(expiry)));
-        calling.calls.insert(id, Waiter { answer, began: now, limit });
+        let (waits, due) = calling.insert(id, now, limit);
         *last_used = now;
-        let due = expiry.min(calling.silence.due());
         drop(state);
         hub.ticks.at(due);
         Some(Ok(Pending::new(self.clone(), id, waits)))
@@ -197,7 +152,7 @@ impl Conn {
         let mut state = self.state();
         state.last_used = now;
         if let Some(calling) = &mut state.calling {
-            calling.silence.heard(now);
+            calling.heard(now);
         }
         let before = state.session.counts();
         state.session.on_packet(packet, &mut scratch.events);
@@ -216,41 +171,25 @@ impl Conn {
     }
 
     /// Ends the calls whose time is over, and asks a peer that was silent for long whether it
-    /// lives: one of so many `peers` that calls wait for.
-    pub(crate) fn on_time(&self, hub: &Hub, now: Instant, peers: usize) -> Seen {
+    /// lives: one of so many `peers` that calls wait for. Whether calls wait, and whether there is
+    /// something to be sent.
+    pub(crate) fn on_time(&self, hub: &Hub, now: Instant, peers: usize) -> (bool, bool) {
         let mut state = self.state();
         let State { session, calling, .. } = &mut *state;
-        let Some(calling) = calling else { return Seen::default() };
-        if calling.calls.is_empty() {
-            calling.expiry = None;
-            return Seen::default();
-        }
-        let over = match calling.expiry {
-            Some(expiry) if expiry <= now => calling.expire(session, now),
-            _ => Vec::new(),
-        };
-        let mut seen = Seen { waits: !calling.calls.is_empty(), probes: false };
-        let mut next = calling.expiry;
-        if !self.is_closed() && seen.waits {
-            if calling.silence.due() <= now {
-                calling.silence.asked(now, peers);
-                // What waits to be sent asks by itself, once it is.
-                if !session.has_output() {
-                    session.probe();
-                    seen.probes = true;
-                }
-            }
-            next = next.map(|next| next.min(calling.silence.due()));
+        let Some(calling) = calling else { return (false, false) };
+        let seen = calling.on_time(session, now, !self.is_closed(), peers);
+        if seen.ask {
+            session.probe();
         }
         drop(state);
-        if let Some(next) = next {
+        if let Some(next) = seen.next {
             hub.ticks.at(next);
         }
-        for (waiter, known) in over {
+        for (waiter, known) in seen.over {
             // Whoever does not wait any more has said so to the session.
             let _ = waiter.answer.send(Err(known));
         }
-        seen
+        (seen.waits, seen.ask)
     }
 
     /// Sends until the session is empty or the peer has no room.
@@ -294,11 +233,8 @@ impl Conn {
         for event in events.drain(..) {
             match event {
                 Event::Reply { call, reply } => {
-                    let waiter = state.calling.as_mut().and_then(|calling| {
-                        let waiter = calling.calls.remove(&call)?;
-                        calling.silence.answered(now, now.saturating_duration_since(waiter.began));
-                        Some(waiter)
-                    });
+                    let calling = state.calling.as_mut();
+                    let waiter = calling.and_then(|calling| calling.answered(call, now));
                     answered.extend(waiter.map(|waiter| (waiter, reply)));
                 }
                 Event::Failed { call, error } => {
@@ -325,7 +261,7 @@ impl Conn {
     /// How many calls wait for their answer.
     #[cfg(all(test, feature = "memory"))]
     pub(crate) fn calls(&self) -> usize {
-        self.state().calling.as_ref().map_or(0, |calling| calling.calls.len())
+        self.state().calling.as_ref().map_or(0, |calling| calling.len())
     }
 
     pub(super) fn give_up(&self, call: CallId) {
@@ -338,30 +274,6 @@ impl Conn {
 impl State {
     /// Nobody waits for this call any more.
     fn waiter(&mut self, call: CallId) -> Option<Waiter> {
-        self.calling.as_mut()?.calls.remove(&call)
-    }
-}
-
-impl Calling {
-    /// Gives up the calls whose time is over; what is known of each.
-    fn expire(&mut self, session: &mut Session, now: Instant) -> Vec<(Waiter, RequestState)> {
-        let (mut over, mut next) = (Vec::new(), None::<Instant>);
-        for (id, waiter) in &self.calls {
-            let unsent = waiter.limit.taken < waiter.limit.answer && session.is_unsent(*id);
-            let expiry = if unsent { waiter.limit.taken } else { waiter.limit.answer };
-            if expiry <= now {
-                over.push(*id);
-            } else {
-                next = Some(next.map_or(expiry, |earlier| earlier.min(expiry)));
-            }
-        }
-        self.expiry = next;
-        // As they wait to be sent: so each is found, and taken out, at the front.
-        over.sort_unstable();
-        let calls = over.into_iter().filter_map(|id| {
-            let waiter = self.calls.remove(&id)?;
-            Some((waiter, session.give_up(id).unwrap_or(RequestState::Unknown)))
-        });
-        calls.collect()
+        self.calling.as_mut()?.remove(call)
     }
 }

@@ -1,5 +1,6 @@
 //! One port and the sessions on it: what the calling and the serving side have in common.
 
+mod calling;
 mod conn;
 mod flusher;
 mod pending;
@@ -14,8 +15,9 @@ use micro_core::transport::Port;
 use micro_core::wire::Counts;
 use tokio_util::task::AbortOnDropHandle;
 
+pub(crate) use self::calling::Limit;
 use self::conn::Drained;
-pub(crate) use self::conn::{Conn, Limit, Scratch};
+pub(crate) use self::conn::{Conn, Scratch};
 use self::flusher::Flusher;
 pub(crate) use self::ticks::Ticks;
 
