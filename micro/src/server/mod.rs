@@ -1,6 +1,7 @@
 //! Answers calls and receives events.
 
 mod callers;
+mod endpoint;
 mod handler;
 mod incoming;
 mod options;
@@ -22,10 +23,11 @@ use micro_core::{Error, Result, Transport};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use self::endpoint::Endpoint;
 use self::handler::{Handler, typed};
 pub use self::incoming::{IncomingCall, IncomingEvent};
 pub use self::options::{ServerOptions, SubscriberOptions};
-use self::pump::{Endpoint, Pump, Serving};
+use self::pump::{Pump, Serving};
 use self::subscriber::{Subscriber, Subscribers};
 use crate::client::Client;
 use crate::clock::after;

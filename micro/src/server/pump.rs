@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context as TaskContext, Poll, Waker};
 use std::time::Duration;
@@ -19,7 +19,8 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::Instrument;
 
 use super::callers::Callers;
-use super::handler::{Answer, Handler, Running};
+use super::endpoint::{Endpoint, Runs};
+use super::handler::{Answer, Running};
 use super::incoming::IncomingCall;
 use super::options::ServerOptions;
 use crate::client::Client;
@@ -47,34 +48,6 @@ pub(super) struct Serving {
     stopping: AtomicBool,
     /// Why the port is over.
     over: watch::Sender<Option<Arc<Error>>>,
-}
-
-/// What serves the calls of one endpoint, and how many at once.
-pub(super) struct Endpoint {
-    handler: Handler,
-    limit: usize,
-    running: Arc<AtomicUsize>,
-}
-
-impl Endpoint {
-    pub(super) fn new(handler: Handler, limit: usize) -> Self {
-        Self { handler, limit, running: Arc::default() }
-    }
-
-    /// One call of it begins; `None` if there are too many already.
-    fn begin(&self) -> Option<Runs> {
-        let runs = Runs(self.running.clone());
-        (self.running.fetch_add(1, Ordering::Relaxed) < self.limit).then_some(runs)
-    }
-}
-
-/// Counts one call of an endpoint while it lives.
-struct Runs(Arc<AtomicUsize>);
-
-impl Drop for Runs {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 /// The task that serves, until it is dropped.
