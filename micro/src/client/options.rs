@@ -19,7 +19,8 @@ pub struct ClientOptions {
     /// at most 1 s; the last attempt has all the time that is left. A call that is not
     /// idempotent has one attempt, as long as the call.
     pub attempt_timeout: Option<Duration>,
-    /// How often a call is tried again, where that is safe; 5, as in go-micro.
+    /// How often a call is tried again, where that is safe; 5, as in go-micro. A node at which
+    /// nobody listens counts only the second time, unless this is 0.
     pub retries: usize,
     /// How long a call waits for the network to be there; 5 s, never beyond its own time.
     pub connect_wait: Duration,
