@@ -43,4 +43,9 @@ impl Port for NatsPort {
     async fn flush(&self) -> Result<()> {
         self.peers.nats.flush().await
     }
+
+    /// A new connection to the server, and a subscription whose reader was too slow.
+    fn interruptions(&self) -> u64 {
+        self.peers.fences.epoch().saturating_sub(1) + self.peers.nats.dropped_messages()
+    }
 }

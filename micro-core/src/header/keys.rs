@@ -46,6 +46,8 @@ keys! {
     X_MICRO_ID_OLD = "X-Micro-Id";
     /// [`MICRO_METHOD`] in an answer.
     X_MICRO_METHOD = "X-Micro-Method";
+    /// [`MICRO_STREAM`] where the plain one is missing.
+    X_MICRO_STREAM = "X-Micro-Stream";
     /// [`MICRO_SERVICE`] in an answer.
     X_MICRO_SERVICE = "X-Micro-Service";
 }

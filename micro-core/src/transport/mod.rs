@@ -143,6 +143,13 @@ pub trait Port: Send + Sync {
     /// # Errors
     /// `Unavailable`.
     async fn flush(&self) -> Result<()>;
+
+    /// How often packets that were on the way, in either direction, may have been lost for all
+    /// peers at once, such as with a connection. It grows before anything is received that was sent
+    /// after the loss, so that whoever needs each packet looks here after each receive.
+    fn interruptions(&self) -> u64 {
+        0
+    }
 }
 
 /// The receiving half of a port.

@@ -59,6 +59,20 @@ impl Writer {
         Self { out, empty: true }
     }
 
+    /// Goes on from entries that were [kept](Self::into_entries).
+    pub(super) fn with_entries(kept: &[u8], more: usize, body: &[u8]) -> Self {
+        let room = kept.len() + more + STANDARD.encoded_length(body.len()) + 24;
+        let mut out = Vec::with_capacity(room);
+        out.extend_from_slice(kept);
+        Self { out, empty: false }
+    }
+
+    /// What was written, of at least one entry, for many envelopes to begin with.
+    pub(super) fn into_entries(self) -> Vec<u8> {
+        debug_assert!(!self.empty, "what goes on begins with a comma");
+        self.out
+    }
+
     /// The key must not have been written before.
     pub(super) fn entry(&mut self, key: &str, value: &str) {
         if !self.empty {

@@ -11,9 +11,12 @@ use super::envelope::Writer;
 use crate::codec;
 use crate::header::keys::{
     ACCEPT, CONNECTION, CONTENT_TYPE, MICRO_ENDPOINT, MICRO_ERROR, MICRO_ID, MICRO_ID_OLD,
-    MICRO_METHOD, MICRO_SERVICE, TIMEOUT, X_MICRO_ENDPOINT, X_MICRO_ERROR, X_MICRO_ID,
-    X_MICRO_METHOD, X_MICRO_SERVICE,
+    MICRO_METHOD, MICRO_SERVICE, MICRO_STREAM, TIMEOUT, X_MICRO_ENDPOINT, X_MICRO_ERROR,
+    X_MICRO_ID, X_MICRO_METHOD, X_MICRO_SERVICE, X_MICRO_STREAM,
 };
+
+/// The error that ends a stream well.
+pub(super) const EOS: &str = "EOS";
 use crate::{Error, Header, RequestState, Result};
 
 /// A call to be sent.
@@ -69,10 +72,13 @@ impl Request {
 
     /// What is called; empty where the caller does not say.
     pub fn endpoint(&self) -> &str {
-        let header = &*self.header;
-        either(header, MICRO_ENDPOINT, X_MICRO_ENDPOINT)
-            .or_else(|| either(header, MICRO_METHOD, X_MICRO_METHOD))
-            .unwrap_or_default()
+        endpoint(&self.header)
+    }
+
+    /// Whether the caller says that it opens a stream. go-micro's handlers hand the word on to the
+    /// calls that they make, so the endpoint decides.
+    pub fn names_stream(&self) -> bool {
+        stream(&self.header).is_some()
     }
 
     /// The content type of the body, if the caller says it.
@@ -154,19 +160,25 @@ pub fn metadata(header: &Header) -> Header {
 
 /// The request with both spellings of its id, so that every generation answers it.
 pub(super) fn encode_request(id: u64, call: &Outgoing<'_>) -> Bytes {
+    request(id, call, false)
+}
+
+/// What opens a stream. Its body is for nobody: a handler sees only what comes after it.
+pub(super) fn encode_opening(id: u64, call: &Outgoing<'_>) -> Bytes {
+    request(id, call, true)
+}
+
+fn request(id: u64, call: &Outgoing<'_>, opens: bool) -> Bytes {
     let metadata: usize = call.metadata.iter().map(|(k, v)| k.len() + v.len() + 6).sum();
     let fixed = 200 + call.service.len() + 2 * call.endpoint.len() + 2 * call.content_type.len();
     let mut out = Writer::new(metadata + fixed, call.body);
     for (key, value) in call.metadata.iter() {
         out.entry(key, value);
     }
-    out.number(MICRO_ID, id);
-    out.number(MICRO_ID_OLD, id);
-    out.entry(MICRO_SERVICE, call.service);
-    out.entry(MICRO_METHOD, call.endpoint);
-    out.entry(MICRO_ENDPOINT, call.endpoint);
-    out.entry(CONTENT_TYPE, call.content_type);
-    out.entry(ACCEPT, call.content_type);
+    names(&mut out, id, call);
+    if opens {
+        out.number(MICRO_STREAM, id);
+    }
     if let Some(timeout) = call.timeout {
         // Nothing left is still not "no limit".
         let nanoseconds = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX).max(1);
@@ -175,9 +187,82 @@ pub(super) fn encode_request(id: u64, call: &Outgoing<'_>) -> Bytes {
     out.finish(call.body)
 }
 
+fn names(out: &mut Writer, id: u64, call: &Outgoing<'_>) {
+    out.number(MICRO_ID, id);
+    out.number(MICRO_ID_OLD, id);
+    out.entry(MICRO_SERVICE, call.service);
+    out.entry(MICRO_METHOD, call.endpoint);
+    out.entry(MICRO_ENDPOINT, call.endpoint);
+    out.entry(CONTENT_TYPE, call.content_type);
+    out.entry(ACCEPT, call.content_type);
+}
+
+/// What the messages of a stream begin with, written once.
+pub(super) struct StreamHead {
+    entries: Vec<u8>,
+    /// What a message with a body says of it; where it always says so it is among the entries.
+    content_type: Option<Box<str>>,
+}
+
+impl StreamHead {
+    /// For who opened it.
+    pub(super) fn of_caller(id: u64, call: &Outgoing<'_>) -> Self {
+        let mut out = Writer::new(256, b"");
+        names(&mut out, id, call);
+        out.number(MICRO_STREAM, id);
+        Self { entries: out.into_entries(), content_type: None }
+    }
+
+    /// For who serves it; in the spelling of what opened it.
+    pub(super) fn of_service(opening: &Header) -> Self {
+        let mut out = Writer::new(256, b"");
+        ids(opening, &mut out);
+        for (plain, x) in [
+            (MICRO_SERVICE, X_MICRO_SERVICE),
+            (MICRO_METHOD, X_MICRO_METHOD),
+            (MICRO_ENDPOINT, X_MICRO_ENDPOINT),
+        ] {
+            if let Some(value) = either(opening, plain, x) {
+                out.entry(plain, value);
+                out.entry(x, value);
+            }
+        }
+        let content_type = opening.get_ignore_case(CONTENT_TYPE).unwrap_or(codec::PROTOBUF);
+        Self { entries: out.into_entries(), content_type: Some(content_type.into()) }
+    }
+
+    /// A message.
+    pub(super) fn message(&self, body: &[u8]) -> Bytes {
+        let mut out = Writer::with_entries(&self.entries, 64, body);
+        if let Some(content_type) = self.content_type.as_deref().filter(|_| !body.is_empty()) {
+            out.entry(CONTENT_TYPE, content_type);
+        }
+        out.finish(body)
+    }
+
+    /// The end of a caller's messages: `EOS`, or why there are no more.
+    pub(super) fn end(&self, text: &str) -> Bytes {
+        let mut out = Writer::with_entries(&self.entries, text.len() + 32, b"");
+        out.entry(MICRO_ERROR, text);
+        out.finish(b"")
+    }
+}
+
 /// The request's id under every spelling and its `X-` form.
 pub(super) fn id(header: &Header) -> Option<&str> {
     either(header, MICRO_ID, X_MICRO_ID)
+}
+
+/// The stream that a message belongs to.
+pub(super) fn stream(header: &Header) -> Option<&str> {
+    either(header, MICRO_STREAM, X_MICRO_STREAM)
+}
+
+/// What a message asks for, or answers to.
+pub(super) fn endpoint(header: &Header) -> &str {
+    either(header, MICRO_ENDPOINT, X_MICRO_ENDPOINT)
+        .or_else(|| either(header, MICRO_METHOD, X_MICRO_METHOD))
+        .unwrap_or_default()
 }
 
 /// Whether the message is the end of a stream or an error, so no request.
@@ -198,6 +283,16 @@ pub(super) fn encode_reply(request: &Header, content_type: &str, body: &[u8]) ->
 /// The request's header again, and the error, whose text comes back too.
 pub(super) fn encode_error(request: &Header, error: &Error) -> (Bytes, Box<str>) {
     let text = error.to_wire();
+    let packet = encode_error_text(request, &text);
+    (packet, text.into_boxed_str())
+}
+
+/// The end of a stream, which is an error by its form.
+pub(super) fn encode_end(opening: &Header) -> Bytes {
+    encode_error_text(opening, EOS)
+}
+
+fn encode_error_text(request: &Header, text: &str) -> Bytes {
     let echo: usize = request.iter().map(|(k, v)| k.len() + v.len() + 6).sum();
     let mut out = Writer::new(echo + 2 * text.len() + 64, b"");
     let echoed = |key: &str| {
@@ -206,9 +301,9 @@ pub(super) fn encode_error(request: &Header, error: &Error) -> (Bytes, Box<str>)
     for (key, value) in request.iter().filter(|(key, _)| echoed(key)) {
         out.entry(key, value);
     }
-    out.entry(MICRO_ERROR, &text);
-    out.entry(X_MICRO_ERROR, &text);
-    (out.finish(b""), text.into_boxed_str())
+    out.entry(MICRO_ERROR, text);
+    out.entry(X_MICRO_ERROR, text);
+    out.finish(b"")
 }
 
 /// The error with no more than the ids, where the request's header does not fit.

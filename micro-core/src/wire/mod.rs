@@ -42,5 +42,5 @@ mod session;
 pub use self::gomicro::{Outgoing, Reply, Request, is_reserved, metadata};
 pub use self::ids::{IdHasher, IdMap};
 pub use self::session::{
-    CallId, Counts, Event, Limits, PROBE_ENDPOINT, RETRY_AFTER, RequestId, Session,
+    CallId, Counts, Event, Limits, PROBE_ENDPOINT, RETRY_AFTER, RequestId, Session, StreamId,
 };

@@ -20,8 +20,8 @@ impl Open {
         self.0.push_back((id, header));
     }
 
-    pub(super) fn contains(&self, id: u64) -> bool {
-        self.position(id).is_some()
+    pub(super) fn get(&self, id: u64) -> Option<&Arc<Header>> {
+        self.0.get(self.position(id)?).map(|(_, header)| header)
     }
 
     pub(super) fn remove(&mut self, id: u64) -> Option<Arc<Header>> {

@@ -1,0 +1,187 @@
+//! The stream of a session that dialled: go-micro gives each a socket of its own.
+
+use bytes::Bytes;
+
+use super::calls::is_unsupported_media;
+use super::events::{Event, StreamId};
+use super::gone;
+use crate::wire::gomicro::{self, Outgoing, StreamHead};
+use crate::{Error, ErrorKind, Header, RequestState};
+
+/// What a session that dialled for a stream holds: none before it is opened.
+#[derive(Default)]
+pub(super) struct Outbound {
+    stream: Option<Open>,
+}
+
+/// The stream, until it is over.
+struct Open {
+    id: u64,
+    head: StreamHead,
+    sending: Sending,
+    /// The numbers of its first and its last packet that the peer took.
+    packets: Option<(u64, u64)>,
+}
+
+/// Whether it may send messages.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sending {
+    Yes,
+    /// No more; its service was not told.
+    Silent,
+    HalfClosed,
+}
+
+impl Outbound {
+    /// The opening message of a new stream.
+    pub(super) fn open(&mut self, id: u64, call: &Outgoing<'_>) -> Bytes {
+        let head = StreamHead::of_caller(id, call);
+        let opening = gomicro::encode_opening(id, call);
+        self.stream = Some(Open { id, head, sending: Sending::Yes, packets: None });
+        opening
+    }
+
+    pub(super) fn id(&self) -> Option<StreamId> {
+        self.stream.as_ref().map(|open| StreamId(open.id))
+    }
+
+    /// What its messages begin with, if it may send any.
+    pub(super) fn sends(&self, stream: StreamId) -> Option<&StreamHead> {
+        let open = self.stream.as_ref().filter(|open| open.id == stream.0)?;
+        (open.sending == Sending::Yes).then_some(&open.head)
+    }
+
+    /// The end of its messages, if it has not ended them.
+    pub(super) fn half_close(&mut self, stream: StreamId) -> Option<Bytes> {
+        let open = self.stream.as_mut().filter(|open| open.id == stream.0)?;
+        let end = open.end();
+        open.sending = Sending::HalfClosed;
+        end
+    }
+
+    /// It ends its messages without a word.
+    pub(super) fn sends_no_more(&mut self, stream: StreamId) {
+        if let Some(open) = &mut self.stream
+            && open.id == stream.0
+            && open.sending == Sending::Yes
+        {
+            open.sending = Sending::Silent;
+        }
+    }
+
+    /// It is over: what its service is told, which is nothing where it knows of nothing, and what
+    /// is known of its opening.
+    pub(super) fn give_up(
+        &mut self,
+        stream: StreamId,
+        error: &Error,
+    ) -> Option<(Option<[Bytes; 2]>, RequestState)> {
+        let open = self.stream.take_if(|open| open.id == stream.0)?;
+        if open.packets.is_none() {
+            return Some((None, RequestState::NotSent));
+        }
+        // The end alone would look like a good one, and what was sent so far like all of it.
+        let told = [open.head.end(&error.to_wire()), open.head.end(gomicro::EOS)];
+        Some((Some(told), RequestState::Unknown))
+    }
+
+    /// A question whether its handler has ended, if its messages have.
+    pub(super) fn ask_end(&self, stream: StreamId) -> Option<Bytes> {
+        let open = self.stream.as_ref().filter(|open| open.id == stream.0)?;
+        if open.sending != Sending::HalfClosed {
+            // It would arrive as a message.
+            return None;
+        }
+        Some(gomicro::encode_request(open.id, &super::nobodys_endpoint()))
+    }
+
+    pub(super) fn taken(&mut self, id: u64, packet: u64) {
+        if let Some(open) = self.stream.as_mut().filter(|open| open.id == id) {
+            open.packets = Some((open.packets.map_or(packet, |(first, _)| first), packet));
+        }
+    }
+
+    /// Takes in what its service sends.
+    pub(super) fn receive(
+        &mut self,
+        header: &Header,
+        body: Bytes,
+        events: &mut Vec<Event>,
+    ) -> Received {
+        let Some(open) = &self.stream else { return Received::Stray };
+        let stream = StreamId(open.id);
+        // What the peer has not even taken it cannot answer.
+        if open.packets.is_none() {
+            return Received::Stray;
+        }
+        if is_unsupported_media(header) {
+            let text = String::from_utf8_lossy(&body).into_owned();
+            let error = Error::new(ErrorKind::UnsupportedMediaType, text);
+            self.broken(error.with_request(RequestState::Executed), events);
+            return Received::Own;
+        }
+        if gomicro::id(header).and_then(|id| id.parse().ok()) != Some(open.id) {
+            return Received::Stray;
+        }
+        if gomicro::endpoint(header) == super::PROBE_ENDPOINT {
+            events.push(Event::HandlerEnded { stream });
+            return Received::Own;
+        }
+        match gomicro::error(header) {
+            None => {
+                events.push(Event::Message { stream, body });
+                Received::Own
+            }
+            Some(gomicro::EOS) => {
+                let end = open.end();
+                self.stream = None;
+                events.push(Event::Finished { stream });
+                end.map_or(Received::Own, Received::Ended)
+            }
+            Some(text) => {
+                let error = Error::from_wire(text).with_request(RequestState::Executed);
+                let end = open.end();
+                self.broken(error, events);
+                end.map_or(Received::Own, Received::Ended)
+            }
+        }
+    }
+
+    /// See [`Session::undelivered`](super::Session::undelivered).
+    /// `lost`: some of its messages are surely lost, or its service is gone.
+    pub(super) fn undelivered(&mut self, delivered: u64, lost: bool, events: &mut Vec<Event>) {
+        let Some(open) = &self.stream else { return };
+        let state = match open.packets {
+            None => RequestState::NotSent,
+            Some((first, _)) if first > delivered => RequestState::NotSent,
+            Some((_, last)) if lost || last > delivered || open.sending == Sending::Yes => {
+                RequestState::Unknown
+            }
+            // It has nothing more to send, and all of it has arrived: who drains answers yet.
+            Some(_) => return,
+        };
+        self.broken(gone(state), events);
+    }
+
+    fn broken(&mut self, error: Error, events: &mut Vec<Event>) {
+        if let Some(open) = self.stream.take() {
+            events.push(Event::Broken { stream: StreamId(open.id), error });
+        }
+    }
+}
+
+impl Open {
+    /// The end of its messages, unless that was said. go-micro's clients say it also when their
+    /// service has ended the stream, whereupon its server frees the socket.
+    fn end(&self) -> Option<Bytes> {
+        (self.sending != Sending::HalfClosed).then(|| self.head.end(gomicro::EOS))
+    }
+}
+
+/// What became of a packet.
+pub(super) enum Received {
+    Own,
+    /// The stream has ended, and this is to be sent.
+    Ended(Bytes),
+    Stray,
+}
