@@ -101,6 +101,29 @@ impl Server {
         self.handler_with::<micro_core::codec::Protobuf, T, R, F, Fut>(endpoint, handler)
     }
 
+    /// Serves an endpoint with bodies in JSON or protobuf, as the content type of the request says;
+    /// see [`JsonOrProtobuf`](micro_core::codec::JsonOrProtobuf).
+    ///
+    /// ```
+    /// use micro::{Context, Server};
+    ///
+    /// // A `String` is google.protobuf.StringValue, and in JSON a string.
+    /// let hello = async |_: Context, name: String| Ok(format!("Hello {name}"));
+    /// let server = Server::new().json_or_proto_handler("Greeter.Hello", hello);
+    /// ```
+    #[cfg(feature = "protobuf")]
+    #[must_use]
+    pub fn json_or_proto_handler<T, R, F, Fut>(self, endpoint: &str, handler: F) -> Self
+    where
+        micro_core::codec::JsonOrProtobuf: Decode<T> + Encode<R>,
+        T: 'static,
+        R: Send + 'static,
+        F: Fn(Context, T) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<R>> + Send + 'static,
+    {
+        self.handler_with::<micro_core::codec::JsonOrProtobuf, T, R, F, Fut>(endpoint, handler)
+    }
+
     /// Serves an endpoint with bytes as they are, of whatever content type; the answer has that
     /// of the request.
     #[must_use]

@@ -90,6 +90,21 @@ impl ServiceBuilder {
         self
     }
 
+    /// Serves an endpoint with bodies in JSON or protobuf, as the request has them; see
+    /// [`Server::json_or_proto_handler`].
+    #[cfg(feature = "protobuf")]
+    pub fn json_or_proto_handler<T, R, F, Fut>(mut self, endpoint: &str, handler: F) -> Self
+    where
+        micro_core::codec::JsonOrProtobuf: Decode<T> + Encode<R>,
+        T: 'static,
+        R: Send + 'static,
+        F: Fn(Context, T) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<R>> + Send + 'static,
+    {
+        self.server = self.server.json_or_proto_handler(endpoint, handler);
+        self
+    }
+
     /// Serves an endpoint with bytes as they are; see [`Server::raw_handler`].
     pub fn raw_handler<F, Fut>(mut self, endpoint: &str, handler: F) -> Self
     where
