@@ -175,6 +175,17 @@ impl ServiceBuilder {
         self
     }
 
+    /// Tells the registry what an endpoint takes and gives; see [`Server::describe`].
+    #[cfg(feature = "schemars")]
+    pub fn describe<T, R>(mut self, endpoint: &str) -> Self
+    where
+        T: schemars::JsonSchema + ?Sized,
+        R: schemars::JsonSchema + ?Sized,
+    {
+        self.server = self.server.describe::<T, R>(endpoint);
+        self
+    }
+
     /// Puts a layer around the handlers of all endpoints; see [`Server::serve_layer`].
     pub fn serve_layer(mut self, layer: impl Middleware<IncomingCall, Reply>) -> Self {
         self.server = self.server.serve_layer(layer);
