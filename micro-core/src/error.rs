@@ -1,6 +1,7 @@
 //! The one error type of every interface, and its form on the wire.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -74,8 +75,10 @@ pub enum RequestState {
 ///     r#"{"id":"greeter","code":404,"detail":"no greeting for Bob","status":"Not Found"}"#
 /// );
 /// ```
+#[derive(Clone)]
 pub struct Error(Box<Inner>);
 
+#[derive(Clone)]
 struct Inner {
     kind: ErrorKind,
     id: String,
@@ -86,7 +89,7 @@ struct Inner {
     plain: bool,
     request: Option<RequestState>,
     retry_after: Option<Duration>,
-    source: Option<anyhow::Error>,
+    source: Option<Arc<anyhow::Error>>,
 }
 
 /// go-micro's error on the wire: a key may be missing, `null` or in another case.
@@ -204,7 +207,7 @@ impl Error {
     /// The cause, kept for [`std::error::Error::source`].
     #[must_use]
     pub fn with_source(mut self, source: impl Into<anyhow::Error>) -> Self {
-        self.0.source = Some(source.into());
+        self.0.source = Some(Arc::new(source.into()));
         self
     }
 
@@ -429,7 +432,7 @@ impl fmt::Debug for Error {
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.0.source.as_ref().map(|source| &**source as _)
+        self.0.source.as_ref().map(|source| &***source as _)
     }
 }
 

@@ -46,6 +46,18 @@ impl Context {
         Self(Arc::new(Inner { service, source, metadata, deadline, cancelled, client }))
     }
 
+    /// [`new`](Self::new) of a stream that this stops.
+    pub(crate) fn stopped_by(
+        stop: CancellationToken,
+        service: Arc<str>,
+        source: Source,
+        deadline: Option<Instant>,
+        client: Client,
+    ) -> Self {
+        let (metadata, cancelled) = (OnceLock::new(), stop.into());
+        Self(Arc::new(Inner { service, source, metadata, deadline, cancelled, client }))
+    }
+
     /// The service that was called, or that subscribes.
     pub fn service(&self) -> &str {
         &self.0.service

@@ -12,6 +12,7 @@ mod plugins;
 pub mod server;
 mod service;
 mod signals;
+pub mod stream;
 
 pub use micro_core::codec;
 pub use micro_core::{Bytes, Error, ErrorKind, Header, RequestState, Result};

@@ -11,6 +11,7 @@ mod pool;
 mod publish;
 mod run;
 mod select;
+mod stream;
 mod target;
 
 use std::fmt;
@@ -20,7 +21,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use micro_core::broker::{Broker, Topic};
-use micro_core::codec::{Encode, Json, Raw};
+use micro_core::codec::{Codec, Encode, Json, Raw};
 use micro_core::{Header, Registry, Result, Transport};
 use tokio::time::Instant;
 
@@ -35,6 +36,7 @@ pub use self::outgoing::{OutgoingCall, OutgoingEvent};
 use self::pool::Pool;
 pub use self::publish::Publish;
 pub use self::select::Strategy;
+pub use self::stream::OpenStream;
 use crate::backends::Backends;
 use crate::clock::NEVER;
 use crate::middleware::{Layers, Reply, Stack};
@@ -187,8 +189,23 @@ impl Client {
             body,
             options: CallOptions::new(C::CONTENT_TYPE),
             began: None,
+            opens: None,
         };
         Call { call, flaw, types: PhantomData }
+    }
+
+    /// Begins to open a stream with messages in JSON; see [`stream`](crate::stream).
+    pub fn stream(&self, service: &str, endpoint: &str) -> OpenStream<Json> {
+        let call = OutgoingCall {
+            client: self.clone(),
+            service: service.to_owned(),
+            endpoint: endpoint.to_owned(),
+            body: Bytes::new(),
+            options: CallOptions::new(Json::CONTENT_TYPE),
+            began: None,
+            opens: None,
+        };
+        OpenStream { call, idle: None, codec: PhantomData }
     }
 
     /// Publishes an event with a body in JSON; `await` the [`Publish`].
@@ -249,6 +266,13 @@ impl Client {
     pub(crate) async fn flush(&self) -> Result<()> {
         let (events, calls) = tokio::join!(self.inner.broker.flush(), self.inner.pool.flush());
         events.and(calls)
+    }
+
+    /// When a stream with this timeout ends, also because of the call that it is opened in.
+    fn stream_deadline(&self, began: Instant, timeout: Option<Duration>) -> Option<Instant> {
+        let inherited = self.inherited.as_ref().and_then(|inherited| inherited.deadline);
+        let own = timeout.map(|timeout| began + timeout.min(NEVER));
+        inherited.into_iter().chain(own).min()
     }
 
     /// When a call with this timeout ends, also because of the call that it is made in.

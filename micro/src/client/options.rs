@@ -8,6 +8,7 @@ use micro_core::wire::Limits;
 
 use super::filter::Filter;
 use super::select::Strategy;
+use crate::stream::StreamLimits;
 
 /// How a client calls.
 #[derive(Clone, Debug)]
@@ -37,7 +38,19 @@ pub struct ClientOptions {
     /// Nodes whose metadata has this `zone` are called first; the client of a service has the
     /// service's own `zone` metadata.
     pub zone: Option<String>,
+    /// How much of a stream is held for whoever reads it.
+    pub stream_limits: StreamLimits,
+    /// How long a stream may be without a message, either way, unless it says so itself; then it
+    /// ends as `Timeout`. No limit by default.
+    pub stream_idle: Option<Duration>,
+    /// After so long a silence the service of a stream is asked whether it lives. 25 s, and at most
+    /// that: go-micro forgets a socket that was silent for 60 s, and our servers a caller that has
+    /// asked and does so no more.
+    pub stream_keepalive: Duration,
 }
+
+/// The longest, and usual, time after which the service of a stream is asked whether it lives.
+const KEEPALIVE: Duration = Duration::from_secs(25);
 
 impl Default for ClientOptions {
     fn default() -> Self {
@@ -51,6 +64,9 @@ impl Default for ClientOptions {
             max_services: 1_000,
             filter: None,
             zone: None,
+            stream_limits: StreamLimits::default(),
+            stream_idle: None,
+            stream_keepalive: KEEPALIVE,
         }
     }
 }
@@ -116,6 +132,27 @@ impl ClientOptions {
     #[must_use]
     pub fn with_zone(mut self, zone: impl Into<String>) -> Self {
         self.zone = Some(zone.into());
+        self
+    }
+
+    /// Sets [`stream_limits`](Self::stream_limits).
+    #[must_use]
+    pub fn with_stream_limits(mut self, limits: StreamLimits) -> Self {
+        self.stream_limits = limits;
+        self
+    }
+
+    /// Sets [`stream_idle`](Self::stream_idle).
+    #[must_use]
+    pub fn with_stream_idle(mut self, idle: Duration) -> Self {
+        self.stream_idle = Some(idle);
+        self
+    }
+
+    /// Sets [`stream_keepalive`](Self::stream_keepalive).
+    #[must_use]
+    pub fn with_stream_keepalive(mut self, interval: Duration) -> Self {
+        self.stream_keepalive = interval.clamp(Duration::from_millis(1), KEEPALIVE);
         self
     }
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,6 +11,7 @@ use micro_core::broker::Topic;
 use tokio::time::Instant;
 
 use super::options::CallOptions;
+use super::stream::Slot;
 use super::{Client, Filter};
 
 /// A call that is about to be made.
@@ -21,6 +23,8 @@ pub struct OutgoingCall {
     pub(super) options: CallOptions,
     /// When it began, where layers come first: what they take is taken from its time.
     pub(super) began: Option<Instant>,
+    /// It opens a stream.
+    pub(super) opens: Option<Arc<Slot>>,
 }
 
 impl OutgoingCall {
@@ -32,6 +36,12 @@ impl OutgoingCall {
     /// The endpoint that is called.
     pub fn endpoint(&self) -> &str {
         &self.endpoint
+    }
+
+    /// Whether it opens a stream. Then it is done when the stream is open, its reply is empty, and
+    /// its body the request, if the service gets just one.
+    pub fn is_stream(&self) -> bool {
+        self.opens.is_some()
     }
 
     /// The address that is called, if the call names one.

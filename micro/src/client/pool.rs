@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::task::Poll;
 
 use arc_swap::ArcSwapOption;
@@ -51,7 +51,7 @@ struct Conns {
 pub(super) struct Lease {
     pub(super) hub: Arc<Hub>,
     pub(super) conn: Arc<Conn>,
-    /// Nobody else uses it: it ends with the call.
+    /// Nobody else uses it: it ends with the call or stream.
     alone: Option<Arc<Shared>>,
 }
 
@@ -65,7 +65,7 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         if let Some(shared) = &self.alone {
-            self.conn.peer.close();
+            self.conn.close_when_sent();
             lock(&shared.conns).by_peer.remove(&self.conn.peer.id());
         }
     }
@@ -82,6 +82,11 @@ impl Pool {
     /// own, since the answer names no call.
     pub(super) async fn lease(&self, address: &str, content_type: &str) -> Result<Lease> {
         self.open().await?.lease(address, content_type, self.limits)
+    }
+
+    /// A session for one stream.
+    pub(super) async fn dial(&self, address: &str) -> Result<Lease> {
+        self.open().await?.dial(address, self.limits)
     }
 
     pub(super) async fn flush(&self) -> Result<()> {
@@ -121,11 +126,7 @@ impl Open {
         let hub = self.hub.clone();
         let shares = shares(content_type);
         let now = Instant::now();
-        let mut conns = lock(&self.shared.conns);
-        if self.shared.over.load(Ordering::Acquire) {
-            // Since it was looked at: nobody would bring the answers.
-            return Err(Error::unavailable("the client's port is over"));
-        }
+        let mut conns = self.conns()?;
         if shares && let Some(conn) = conns.by_address.get(address).cloned() {
             if conn.can_be_called(now) {
                 return Ok(Lease { hub, conn, alone: None });
@@ -145,6 +146,25 @@ impl Open {
         }
         let alone = (!shares).then(|| self.shared.clone());
         Ok(Lease { hub, conn, alone })
+    }
+
+    fn dial(&self, address: &str, limits: Limits) -> Result<Lease> {
+        let hub = self.hub.clone();
+        let mut conns = self.conns()?;
+        let peer = hub.port.dial(address)?;
+        let id = peer.id();
+        let conn = Conn::streaming(peer, limits, hub.dropped.clone());
+        conns.by_peer.insert(id, conn.clone());
+        Ok(Lease { hub, conn, alone: Some(self.shared.clone()) })
+    }
+
+    fn conns(&self) -> Result<MutexGuard<'_, Conns>> {
+        let conns = lock(&self.shared.conns);
+        if self.shared.over.load(Ordering::Acquire) {
+            // Since it was looked at: nobody would bring the answers.
+            return Err(Error::unavailable("the client's port is over"));
+        }
+        Ok(conns)
     }
 }
 
@@ -174,6 +194,7 @@ impl Pump {
     async fn run(self, mut incoming: Box<dyn Incoming>) {
         let (mut arrivals, mut scratch) = (Vec::new(), Scratch::default());
         let (mut timer, mut waiting) = (self.ticks.timer(), 0);
+        let mut interruptions = self.hub.upgrade().map_or(0, |hub| hub.port.interruptions());
         loop {
             // The timer first, or under a flood nobody's time would ever be over.
             let received = poll_fn(|cx| match timer.poll(cx) {
@@ -183,11 +204,19 @@ impl Pump {
             match received.await {
                 None => {
                     let began = Instant::now();
+                    if let Some(hub) = self.hub.upgrade() {
+                        self.interrupted(&hub, &mut interruptions);
+                    }
                     waiting = self.on_time(waiting);
                     let ended = Instant::now();
                     timer.rest(ended + (ended - began) * REST);
                 }
-                Some(Ok(())) => self.deal_with(&mut arrivals, &mut scratch),
+                Some(Ok(())) => {
+                    let Some(hub) = self.hub.upgrade() else { return };
+                    // Before what was sent after that.
+                    self.interrupted(&hub, &mut interruptions);
+                    self.deal_with(&hub, &mut arrivals, &mut scratch);
+                }
                 Some(Err(error)) => {
                     tracing::warn!(%error, "the client's port is over; the next call opens another");
                     return;
@@ -196,7 +225,17 @@ impl Pump {
         }
     }
 
-    fn deal_with(&self, arrivals: &mut Vec<Arrival>, scratch: &mut Scratch) {
+    /// Ends the streams if packets may have been lost since it was looked.
+    fn interrupted(&self, hub: &Hub, seen: &mut u64) {
+        let now = hub.port.interruptions();
+        if std::mem::replace(seen, now) == now {
+            return;
+        }
+        let conns: Vec<Arc<Conn>> = lock(&self.shared.conns).by_peer.values().cloned().collect();
+        hub.send_all(conns.into_iter().filter(|conn| conn.interrupted()));
+    }
+
+    fn deal_with(&self, hub: &Hub, arrivals: &mut Vec<Arrival>, scratch: &mut Scratch) {
         let now = Instant::now();
         // Usually many come from one peer.
         let mut last: Option<Arc<Conn>> = None;
@@ -214,6 +253,9 @@ impl Pump {
                     conn.on_packet(&packet, now, scratch);
                     // Nobody calls a client.
                     scratch.requests.clear();
+                    if conn.has_stream_output() {
+                        hub.send_all([conn.clone()]);
+                    }
                 }
                 Arrival::Undelivered { packets, .. } => conn.undelivered(packets, false),
                 Arrival::Closed { packets, .. } => {

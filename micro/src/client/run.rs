@@ -1,5 +1,6 @@
 //! How a call is carried out: node after node, until one answers or there is no use in trying.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,10 +18,20 @@ use crate::clock::{NEVER, after};
 use crate::hub::Limit;
 
 impl OutgoingCall {
-    /// Tries nodes until one answers, as far as that is safe and there is time.
+    /// Makes the call, or opens the stream.
     pub(super) async fn run(&self) -> Result<Reply> {
+        if self.opens.is_some() {
+            // Boxed, so that the usual call is small.
+            return Box::pin(self.open()).await;
+        }
+        let began = self.began.unwrap_or_else(Instant::now);
+        self.run_as(&Calls, self.client.limit(began, self.options.timeout)).await
+    }
+
+    /// Tries nodes until one answers, as far as that is safe and there is time.
+    pub(super) async fn run_as<A: Attempt>(&self, how: &A, deadline: Instant) -> Result<A::Output> {
         let mut left = false;
-        self.tried(&mut left).await.map_err(|error| match error.request() {
+        self.tried(how, deadline, &mut left).await.map_err(|error| match error.request() {
             // Only of the last attempt: an earlier one may have been run.
             Some(RequestState::NotSent) if left => error.with_request(RequestState::Unknown),
             _ => error,
@@ -28,11 +39,15 @@ impl OutgoingCall {
     }
 
     /// `left`: set when a request may have reached a node.
-    async fn tried(&self, left: &mut bool) -> Result<Reply> {
+    async fn tried<A: Attempt>(
+        &self,
+        how: &A,
+        deadline: Instant,
+        left: &mut bool,
+    ) -> Result<A::Output> {
         let (client, options) = (&self.client, &self.options);
         let inner = &*client.inner;
         let mut now = Instant::now();
-        let deadline = client.limit(self.began.unwrap_or(now), options.timeout);
         let merged;
         let metadata = match &client.inherited {
             Some(inherited) => {
@@ -62,7 +77,7 @@ impl OutgoingCall {
                 true => deadline.min(now + self.attempt_limit(now, deadline)),
                 false => deadline,
             };
-            let failure = match self.attempt(&target, metadata, now, limit).await {
+            let failure = match how.attempt(self, &target, metadata, now, limit).await {
                 Ok(reply) => {
                     target.trust();
                     return Ok(reply);
@@ -149,7 +164,7 @@ impl OutgoingCall {
     }
 
     /// One request to one node, and its answer.
-    async fn attempt(
+    async fn ask(
         &self,
         target: &Target<'_>,
         metadata: &Header,
@@ -191,16 +206,7 @@ impl OutgoingCall {
         let (service, endpoint) = (call.service, call.endpoint);
         match answer {
             Ok(Err(error)) if error.kind() == ErrorKind::Unavailable && error.code() == 503 => {
-                match error.request() {
-                    // Ours: it says where.
-                    Some(state @ (RequestState::NotSent | RequestState::Unknown)) => {
-                        let address = lease.conn.peer.remote();
-                        let detail = format!("{service} at {address}: {error}");
-                        let error = Error::unavailable(detail).with_request(state);
-                        Err(Failure { error, nobody: state == RequestState::NotSent })
-                    }
-                    _ => Err(error.into()),
-                }
+                Err(where_from(service, lease.conn.peer.remote(), error))
             }
             Ok(reply) => Ok(reply?),
             Err(RequestState::NotSent) => Err(not_sent(self.no_room()).into()),
@@ -217,16 +223,36 @@ impl OutgoingCall {
         let inner = &*self.client.inner;
         let wait = self.connect_deadline(now, limit);
         let opened = inner.pool.lease(target.address(), &self.options.content_type);
+        let lease = Arc::new(self.leased(target, opened, wait).await?);
+        target.keep(&lease);
+        Ok(lease)
+    }
+
+    /// A session with that node for a stream, on a network that is there.
+    pub(super) async fn dial(
+        &self,
+        target: &Target<'_>,
+        now: Instant,
+        limit: Instant,
+    ) -> Result<Lease> {
+        let dialled = self.client.inner.pool.dial(target.address());
+        self.leased(target, dialled, self.connect_deadline(now, limit)).await
+    }
+
+    async fn leased(
+        &self,
+        target: &Target<'_>,
+        opened: impl Future<Output = Result<Lease>>,
+        wait: Instant,
+    ) -> Result<Lease> {
         let opened = timeout_at(wait, opened).await;
         let opened = opened.unwrap_or_else(|_| Err(self.no_room()));
         let lease = opened.map_err(|error| not_sent(target.blame(error)))?;
-        if inner.transport.health().is_err() {
+        if self.client.inner.transport.health().is_err() {
             // Waited for once: if it is not there by then, no other node is either.
             let ready = timeout_at(wait, lease.conn.peer.ready()).await;
             ready.unwrap_or_else(|_| Err(self.no_room())).map_err(not_sent)?;
         }
-        let lease = Arc::new(lease);
-        target.keep(&lease);
         Ok(lease)
     }
 
@@ -240,8 +266,42 @@ impl OutgoingCall {
     }
 }
 
+/// What is tried at one node after the other.
+pub(super) trait Attempt {
+    /// What comes of it.
+    type Output;
+
+    /// Tries it at this node. `now` is when it begins, `limit` when it ends.
+    fn attempt(
+        &self,
+        call: &OutgoingCall,
+        target: &Target<'_>,
+        metadata: &Header,
+        now: Instant,
+        limit: Instant,
+    ) -> impl Future<Output = Result<Self::Output, Failure>> + Send;
+}
+
+/// Attempts at a call.
+struct Calls;
+
+impl Attempt for Calls {
+    type Output = Reply;
+
+    fn attempt(
+        &self,
+        call: &OutgoingCall,
+        target: &Target<'_>,
+        metadata: &Header,
+        now: Instant,
+        limit: Instant,
+    ) -> impl Future<Output = Result<Reply, Failure>> + Send {
+        call.ask(target, metadata, now, limit)
+    }
+}
+
 /// Why an attempt failed.
-struct Failure {
+pub(super) struct Failure {
     error: Error,
     /// Nobody listens there.
     nobody: bool,
@@ -253,8 +313,20 @@ impl From<Error> for Failure {
     }
 }
 
-fn not_sent(error: Error) -> Error {
+pub(super) fn not_sent(error: Error) -> Error {
     error.with_request(RequestState::NotSent)
+}
+
+/// An error of ours about a node says which.
+pub(super) fn where_from(service: &str, address: &str, error: Error) -> Failure {
+    match error.request() {
+        Some(state @ (RequestState::NotSent | RequestState::Unknown)) => {
+            let detail = format!("{service} at {address}: {error}");
+            let error = Error::unavailable(detail).with_request(state);
+            Failure { error, nobody: state == RequestState::NotSent }
+        }
+        _ => error.into(),
+    }
 }
 
 /// What is inherited, and what the call itself says, which counts more.

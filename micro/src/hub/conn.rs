@@ -4,15 +4,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use micro_core::Result;
 use micro_core::transport::{Peer, Refused};
-use micro_core::wire::{CallId, Counts, Event, IdMap, Limits, Outgoing, Reply, RequestId, Session};
+use micro_core::wire::{
+    CallId, Counts, Event, IdMap, Limits, Outgoing, PROBE_ENDPOINT, Reply, RequestId, Session,
+    StreamId,
+};
+use micro_core::{Error, Result};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::caller::Caller;
 use super::calling::{Calling, Limit, Waiter};
+use super::inbox::{Inbox, InboxLimits};
 use super::pending::Pending;
-use super::{Dropped, Hub, lock};
+use super::streams::Streams;
+use super::{Dropped, Half, Hub, StreamTimes, lock};
 
 /// go-micro forgets a socket that was silent for 60 s; one silent for so long is dialled anew.
 const IDLE: Duration = Duration::from_secs(50);
@@ -28,6 +35,10 @@ pub(crate) struct Conn {
     pub(crate) waiting: AtomicBool,
     /// Its peer takes nothing any more, or nobody brings what comes from there.
     closed: AtomicBool,
+    /// The peer is closed once nothing waits to be sent.
+    closing: AtomicBool,
+    /// It is for a stream of ours.
+    is_streaming: bool,
 }
 
 pub(crate) struct State {
@@ -36,6 +47,8 @@ pub(crate) struct State {
     calling: Option<Box<Calling>>,
     /// What stops the handlers that were not ready at once.
     pub(crate) handlers: IdMap<RequestId, CancellationToken>,
+    /// Most have none.
+    streams: Option<Box<Streams>>,
     pub(crate) last_used: Instant,
 }
 
@@ -46,6 +59,17 @@ pub(crate) struct Scratch {
     pub(crate) requests: Vec<Event>,
     events: Vec<Event>,
     answered: Vec<(Waiter, Result<Reply>)>,
+    woken: Vec<Arc<Inbox>>,
+    /// The peer said something.
+    heard: bool,
+}
+
+/// How a stream is opened.
+pub(crate) struct Opening {
+    pub(crate) inbox: InboxLimits,
+    pub(crate) times: StreamTimes,
+    /// How long a message waits for room.
+    pub(crate) wait: Duration,
 }
 
 /// What became of draining a session.
@@ -60,12 +84,17 @@ impl Conn {
     pub(crate) fn calling(peer: Peer, limits: Limits, dropped: Arc<Dropped>) -> Arc<Self> {
         let calling = Calling::new(Instant::now());
         let session = Session::client(limits);
-        Self::new(peer, session, Some(Box::new(calling)), dropped)
+        Self::new(peer, session, Some(Box::new(calling)), dropped, false)
+    }
+
+    /// A session with a peer that we dialled for a stream.
+    pub(crate) fn streaming(peer: Peer, limits: Limits, dropped: Arc<Dropped>) -> Arc<Self> {
+        Self::new(peer, Session::streaming(limits), None, dropped, true)
     }
 
     /// A session with a peer that dialled us.
     pub(crate) fn serving(peer: Peer, limits: Limits, dropped: Arc<Dropped>) -> Arc<Self> {
-        Self::new(peer, Session::server(limits), None, dropped)
+        Self::new(peer, Session::server(limits), None, dropped, false)
     }
 
     fn new(
@@ -73,6 +102,7 @@ impl Conn {
         session: Session,
         calling: Option<Box<Calling>>,
         dropped: Arc<Dropped>,
+        is_streaming: bool,
     ) -> Arc<Self> {
         Arc::new(Self {
             peer,
@@ -81,11 +111,14 @@ impl Conn {
                 session,
                 calling,
                 handlers: IdMap::default(),
+                streams: None,
                 last_used: Instant::now(),
             }),
             listed: AtomicBool::new(false),
             waiting: AtomicBool::new(false),
             closed: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
+            is_streaming,
         })
     }
 
@@ -118,6 +151,111 @@ impl Conn {
         drop(state);
         hub.ticks.at(due);
         Some(Ok(Pending::new(self.clone(), id, waits)))
+    }
+
+    /// Opens the stream of this session, with a first message if the handler gets just one. What
+    /// comes first from there, or that nobody is there, is told to the receiver.
+    pub(crate) fn open(
+        self: &Arc<Self>,
+        hub: &Arc<Hub>,
+        call: &Outgoing<'_>,
+        only: Option<&[u8]>,
+        opening: &Opening,
+    ) -> Result<(Half, oneshot::Receiver<Result<()>>)> {
+        let now = Instant::now();
+        let mut state = self.state();
+        let State { session, streams, .. } = &mut *state;
+        let id = session.open(call)?;
+        if let Some(body) = only {
+            session.send(id, body, self.peer.max_packet())?;
+            session.sends_no_more(id);
+        }
+        session.probe();
+        let inbox = Inbox::new(opening.inbox);
+        let ticks = hub.ticks.clone();
+        let (caller, opened) = Caller::new(inbox.clone(), ticks, opening.times, now);
+        let streams = streams.insert(Streams::new(now));
+        streams.called(id, caller);
+        let room = streams.room.clone();
+        drop(state);
+        let (hub, conn, wait) = (hub.clone(), self.clone(), opening.wait);
+        Ok((Half { hub, conn, id, inbox, room, wait }, opened))
+    }
+
+    /// Takes a request as the opening of a stream; `None` if it is none, or its caller is gone.
+    pub(crate) fn accept(
+        self: &Arc<Self>,
+        hub: &Arc<Hub>,
+        request: RequestId,
+        limits: InboxLimits,
+        wait: Duration,
+        stop: CancellationToken,
+    ) -> Option<Half> {
+        let mut state = self.state();
+        let now = state.last_used;
+        let State { session, streams, .. } = &mut *state;
+        let id = session.accept(request)?;
+        let inbox = Inbox::new(limits);
+        let streams = streams.get_or_insert_with(|| Streams::new(now));
+        streams.served(id, inbox.clone(), stop);
+        let room = streams.room.clone();
+        drop(state);
+        let (hub, conn) = (hub.clone(), self.clone());
+        Some(Half { hub, conn, id, inbox, room, wait })
+    }
+
+    /// Ends a stream that we serve; something is to be sent unless it is over already.
+    pub(crate) fn end(&self, stream: StreamId, how: Result<(), &Error>) -> bool {
+        let mut state = self.state();
+        let State { session, streams, .. } = &mut *state;
+        if let Some(streams) = streams {
+            streams.over(stream, how.map_err(Error::clone));
+        }
+        session.end(stream, how)
+    }
+
+    /// What was on the way may be lost: see [`Session::interrupted`]. Whether that ended streams.
+    pub(crate) fn interrupted(&self) -> bool {
+        let mut state = self.state();
+        if state.streams.is_none() {
+            return false;
+        }
+        let (mut scratch, before) = (Scratch::default(), state.session.counts());
+        state.session.interrupted(&mut scratch.events);
+        let ended = !scratch.events.is_empty();
+        self.act(state, before, &mut scratch);
+        ended
+    }
+
+    /// Ends the streams of a caller that is gone without a word; whether there were any.
+    pub(crate) fn end_silent(&self, now: Instant, idle: Option<Duration>) -> bool {
+        let mut state = self.state();
+        let State { session, streams, .. } = &mut *state;
+        let Some(streams) = streams else { return false };
+        let Some((silent, error)) = streams.silent(now, idle) else { return false };
+        let mut stops = Vec::new();
+        for stream in silent {
+            session.end(stream, Err(&error));
+            stops.extend(streams.over(stream, Err(error.clone())));
+        }
+        drop(state);
+        for stop in stops {
+            stop.cancel();
+        }
+        true
+    }
+
+    /// Whether it is for a stream of ours, on which something waits to be sent.
+    pub(crate) fn has_stream_output(&self) -> bool {
+        self.is_streaming && self.state().session.has_output()
+    }
+
+    /// Closes the peer once nothing waits to be sent to it.
+    pub(crate) fn close_when_sent(&self) {
+        self.closing.store(true, Ordering::Release);
+        if !self.state().session.has_output() {
+            self.peer.close();
+        }
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -157,6 +295,7 @@ impl Conn {
         let before = state.session.counts();
         state.session.on_packet(packet, &mut scratch.events);
         let garbage = state.session.counts().garbage > before.garbage;
+        scratch.heard = !garbage;
         self.act(state, before, scratch);
         !garbage
     }
@@ -175,7 +314,17 @@ impl Conn {
     /// something to be sent.
     pub(crate) fn on_time(&self, hub: &Hub, now: Instant, peers: usize) -> (bool, bool) {
         let mut state = self.state();
-        let State { session, calling, .. } = &mut *state;
+        let State { session, calling, streams, .. } = &mut *state;
+        if let Some(streams) = streams {
+            let next = streams.on_time(session, now);
+            let sends = session.has_output();
+            streams.room.notify_waiters();
+            drop(state);
+            if let Some(next) = next {
+                hub.ticks.at(next);
+            }
+            return (false, sends);
+        }
         let Some(calling) = calling else { return (false, false) };
         let seen = calling.on_time(session, now, !self.is_closed(), peers);
         if seen.ask {
@@ -223,11 +372,15 @@ impl Conn {
             state.last_used = Instant::now();
         }
         self.act(state, before, &mut scratch);
+        if drained == Drained::Empty && self.closing.load(Ordering::Acquire) {
+            self.peer.close();
+        }
         drained
     }
 
     fn act(&self, mut state: MutexGuard<'_, State>, before: Counts, scratch: &mut Scratch) {
-        let Scratch { requests, events, answered } = scratch;
+        let Scratch { requests, events, answered, woken, heard } = scratch;
+        let heard = std::mem::take(heard);
         let mut cancelled = Vec::new();
         let now = state.last_used;
         for event in events.drain(..) {
@@ -242,8 +395,22 @@ impl Conn {
                     answered.extend(waiter.map(|waiter| (waiter, Err(error))));
                 }
                 Event::Cancelled { id } => cancelled.extend(state.handlers.remove(&id)),
-                other => requests.push(other),
+                Event::Request { ref request, .. } => {
+                    if request.endpoint() == PROBE_ENDPOINT
+                        && let Some(streams) = &mut state.streams
+                    {
+                        streams.asked();
+                    }
+                    requests.push(event);
+                }
+                other => cancelled.extend(state.on_stream(other, now, woken)),
             }
+        }
+        if let Some(streams) = &mut state.streams {
+            if heard {
+                streams.heard(now);
+            }
+            streams.room.notify_waiters();
         }
         let now = state.session.counts();
         // Woken only when the lock is free again.
@@ -254,6 +421,9 @@ impl Conn {
         }
         for handler in cancelled {
             handler.cancel();
+        }
+        for inbox in woken.drain(..) {
+            inbox.wake();
         }
         self.dropped.tell(self.peer.remote(), before, now);
     }
@@ -272,6 +442,76 @@ impl Conn {
 }
 
 impl State {
+    pub(super) fn has_stream(&self, stream: StreamId) -> bool {
+        self.streams.as_ref().is_some_and(|streams| streams.is_open(stream))
+    }
+
+    /// A message was queued.
+    pub(super) fn sent(&mut self, stream: StreamId) {
+        if let Some(caller) = self.streams.as_mut().and_then(|streams| streams.caller(stream)) {
+            caller.sent(Instant::now());
+        }
+    }
+
+    pub(super) fn half_close(&mut self, stream: StreamId) {
+        if self.session.half_close(stream)
+            && let Some(caller) = self.streams.as_mut().and_then(|streams| streams.caller(stream))
+        {
+            caller.half_closed(Instant::now());
+        }
+    }
+
+    /// False if it was over.
+    pub(super) fn give_up_stream(&mut self, stream: StreamId, error: Error) -> bool {
+        if self.session.give_up_stream(stream, &error).is_none() {
+            return false;
+        }
+        if let Some(streams) = &mut self.streams {
+            streams.over(stream, Err(error));
+        }
+        true
+    }
+
+    pub(super) fn forget_stream(&mut self, stream: StreamId) {
+        self.session.forget_stream(stream);
+        if let Some(streams) = &mut self.streams {
+            streams.over(stream, Ok(()));
+        }
+    }
+
+    /// Acts on an event of a stream; returns what stops its handler if it is over.
+    fn on_stream(
+        &mut self,
+        event: Event,
+        now: Instant,
+        woken: &mut Vec<Arc<Inbox>>,
+    ) -> Option<CancellationToken> {
+        let streams = self.streams.as_mut()?;
+        match event {
+            Event::Message { stream, body } => match streams.message(stream, body, now) {
+                Ok(inbox) => {
+                    woken.extend(inbox);
+                    None
+                }
+                Err(error) => {
+                    self.session.end(stream, Err(&error));
+                    self.session.give_up_stream(stream, &error);
+                    streams.over(stream, Err(error))
+                }
+            },
+            Event::Finished { stream } => {
+                streams.finished(stream);
+                None
+            }
+            Event::Broken { stream, error } => streams.over(stream, Err(error)),
+            Event::HandlerEnded { stream } => {
+                streams.caller(stream)?.handler_ended(now);
+                None
+            }
+            _ => None,
+        }
+    }
+
     /// Nobody waits for this call any more.
     fn waiter(&mut self, call: CallId) -> Option<Waiter> {
         self.calling.as_mut()?.remove(call)

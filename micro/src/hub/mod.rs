@@ -1,10 +1,14 @@
 //! One port and the sessions on it: what the calling and the serving side have in common.
 
+mod caller;
 mod calling;
 mod conn;
 mod flusher;
+mod half;
+mod inbox;
 mod pending;
 mod silence;
+mod streams;
 mod ticks;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,10 +19,13 @@ use micro_core::transport::Port;
 use micro_core::wire::Counts;
 use tokio_util::task::AbortOnDropHandle;
 
+pub(crate) use self::caller::StreamTimes;
 pub(crate) use self::calling::Limit;
 use self::conn::Drained;
-pub(crate) use self::conn::{Conn, Scratch};
+pub(crate) use self::conn::{Conn, Opening, Scratch};
 use self::flusher::Flusher;
+pub(crate) use self::half::Half;
+pub(crate) use self::inbox::InboxLimits;
 pub(crate) use self::ticks::Ticks;
 
 /// Locks; whoever panicked under a lock of ours left a state that is still whole.
@@ -100,6 +107,7 @@ pub(crate) struct Dropped {
     garbage: LogThrottle,
     lost_replies: LogThrottle,
     lost_requests: LogThrottle,
+    late: LogThrottle,
 }
 
 impl Dropped {
@@ -112,6 +120,9 @@ impl Dropped {
         }
         if let Some(count) = self.lost_replies.count_many(now.lost_replies - before.lost_replies) {
             tracing::warn!(remote, count, "replies reached nobody");
+        }
+        if let Some(count) = self.late.count_many(now.late - before.late) {
+            tracing::debug!(remote, count, "messages of streams that have ended were dropped");
         }
         let lost_requests = now.lost_requests - before.lost_requests;
         if let Some(count) = self.lost_requests.count_many(lost_requests) {

@@ -22,6 +22,7 @@ pub(super) struct Callers {
     /// Nobody was idle; it is not worth a look before.
     look_again: Option<Instant>,
     idle: Duration,
+    stream_idle: Option<Duration>,
     limits: Limits,
     dropped: Arc<Dropped>,
     refused: LogThrottle,
@@ -34,6 +35,7 @@ impl Callers {
             most: options.max_callers.max(1),
             look_again: None,
             idle: options.caller_idle,
+            stream_idle: options.stream_idle,
             limits: options.caller_limits,
             dropped,
             refused: LogThrottle::default(),
@@ -71,10 +73,18 @@ impl Callers {
         self.sessions.remove(&peer)
     }
 
-    /// Forgets those who were silent for too long.
-    pub(super) fn sweep(&mut self) {
-        let idle = self.idle;
+    /// Forgets those who were silent for too long. Returns those whose streams ended by that.
+    pub(super) fn sweep(&mut self) -> Vec<Arc<Conn>> {
+        let (idle, now) = (self.idle, Instant::now());
+        let silent = |conn: &&Arc<Conn>| conn.end_silent(now, self.stream_idle);
+        let ended = self.sessions.values().filter(silent).cloned().collect();
         self.sessions.retain(|_, conn| conn.idle_since().is_none_or(|at| at.elapsed() < idle));
+        ended
+    }
+
+    /// What was on the way may be lost.
+    pub(super) fn interrupted(&self) -> Vec<Arc<Conn>> {
+        self.sessions.values().filter(|conn| conn.interrupted()).cloned().collect()
     }
 
     /// Forgets a sixteenth of all, of those that nothing is going on with the ones longest silent:

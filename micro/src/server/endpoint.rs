@@ -4,30 +4,43 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::handler::Handler;
+use crate::stream::StreamHandler;
 
-/// What serves the calls of one endpoint, and how many at once.
+/// What serves an endpoint, and how many calls or streams at once.
 pub(super) struct Endpoint {
-    pub(super) handler: Handler,
+    pub(super) serves: Serves,
+    pub(super) places: Places,
+}
+
+/// What serves an endpoint.
+#[derive(Clone)]
+pub(super) enum Serves {
+    Calls(Handler),
+    Streams(StreamHandler),
+}
+
+/// So many at once.
+pub(super) struct Places {
     pub(super) limit: usize,
-    running: Arc<AtomicUsize>,
+    taken: Arc<AtomicUsize>,
 }
 
-impl Endpoint {
-    pub(super) fn new(handler: Handler, limit: usize) -> Self {
-        Self { handler, limit, running: Arc::default() }
+impl Places {
+    pub(super) fn new(limit: usize) -> Self {
+        Self { limit, taken: Arc::default() }
     }
 
-    /// One call of it begins; `None` if there are too many already.
-    pub(super) fn begin(&self) -> Option<Runs> {
-        let runs = Runs(self.running.clone());
-        (self.running.fetch_add(1, Ordering::Relaxed) < self.limit).then_some(runs)
+    /// One more begins; `None` if there are too many already.
+    pub(super) fn take(&self) -> Option<Place> {
+        let place = Place(self.taken.clone());
+        (self.taken.fetch_add(1, Ordering::Relaxed) < self.limit).then_some(place)
     }
 }
 
-/// Counts one call of an endpoint while it lives.
-pub(super) struct Runs(Arc<AtomicUsize>);
+/// Counts one while it lives.
+pub(super) struct Place(Arc<AtomicUsize>);
 
-impl Drop for Runs {
+impl Drop for Place {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::future::{Future, ready};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -15,6 +15,8 @@ use micro_core::wire::Reply;
 use micro_core::{Error, Result};
 
 use crate::context::Context;
+use crate::hub::lock;
+use crate::stream::{Ends, StreamHandler};
 
 /// What a handler gives.
 pub(super) type Answer = Result<Reply>;
@@ -29,6 +31,17 @@ type Start = dyn Fn(Context, Option<Cow<'static, str>>, Bytes) -> Answering + Se
 pub(super) struct Running(CatchUnwind<AssertUnwindSafe<Answering>>);
 
 impl Handler {
+    /// What serves one stream, once.
+    pub(super) fn of_stream(handler: StreamHandler, ends: Ends) -> Self {
+        let ends = Mutex::new(Some(ends));
+        Self(Arc::new(move |context, _, _| match lock(&ends).take() {
+            Some(ends) => handler.serve(context, ends),
+            None => {
+                Box::pin(ready(Err(Error::internal("a layer tried to serve one stream twice"))))
+            }
+        }))
+    }
+
     /// What it answers to a body of this content type, without any layer.
     pub(super) fn answer(
         &self,

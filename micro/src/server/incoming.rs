@@ -19,6 +19,7 @@ pub struct IncomingCall {
     pub(super) content_type: Option<Cow<'static, str>>,
     pub(super) body: Bytes,
     pub(super) handler: Handler,
+    pub(super) is_stream: bool,
 }
 
 impl IncomingCall {
@@ -31,6 +32,12 @@ impl IncomingCall {
     /// [one with more metadata](Context::with_metadata).
     pub fn set_context(&mut self, context: Context) {
         self.context = context;
+    }
+
+    /// Whether it is a stream: it is done when the stream is over, its reply is the last message, if
+    /// it has a content type, and nobody reads its body.
+    pub fn is_stream(&self) -> bool {
+        self.is_stream
     }
 
     /// The content type of the body, if the caller says it.
@@ -49,7 +56,7 @@ impl IncomingCall {
     }
 
     pub(super) fn run(self) -> Answering {
-        let Self { context, content_type, body, handler } = self;
+        let Self { context, content_type, body, handler, .. } = self;
         handler.answer(context, content_type, body)
     }
 }

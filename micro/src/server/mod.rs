@@ -8,6 +8,7 @@ mod options;
 mod pump;
 #[cfg(feature = "schemars")]
 mod schema;
+mod streaming;
 mod subscriber;
 mod types;
 
@@ -26,8 +27,8 @@ use micro_core::{Error, Result, Transport};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use self::endpoint::Endpoint;
-use self::handler::{Handler, typed};
+use self::endpoint::{Endpoint, Places, Serves};
+use self::handler::typed;
 pub use self::incoming::{IncomingCall, IncomingEvent};
 pub use self::options::{ServerOptions, SubscriberOptions};
 use self::pump::{Pump, Serving};
@@ -37,6 +38,7 @@ use crate::client::Client;
 use crate::clock::after;
 use crate::context::Context;
 use crate::middleware::{Layers, Middleware, Reply};
+use crate::stream::StreamHandler;
 pub use micro_core::wire::Limits;
 
 /// Handlers for calls and events, by name.
@@ -63,7 +65,7 @@ pub use micro_core::wire::Limits;
 /// Errors of other crates become [`Error`]s through `anyhow`: `.map_err(anyhow::Error::from)?`.
 #[derive(Clone, Default)]
 pub struct Server {
-    handlers: BTreeMap<String, Handler>,
+    handlers: BTreeMap<String, Serves>,
     subscribers: Vec<Subscriber>,
     /// How many calls of an endpoint are served at once.
     limits: BTreeMap<String, usize>,
@@ -142,7 +144,7 @@ impl Server {
 
     /// Serves an endpoint with a codec of one's own.
     #[must_use]
-    pub fn handler_with<C, T, R, F, Fut>(mut self, endpoint: &str, handler: F) -> Self
+    pub fn handler_with<C, T, R, F, Fut>(self, endpoint: &str, handler: F) -> Self
     where
         C: Decode<T> + Encode<R>,
         T: 'static,
@@ -150,19 +152,26 @@ impl Server {
         F: Fn(Context, T) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<R>> + Send + 'static,
     {
-        let handler = typed::<C, T, R, F, Fut>(handler);
-        if !endpoint
-            .split_once('.')
-            .is_some_and(|(of, method)| !of.is_empty() && !method.is_empty())
-        {
+        self.serve(endpoint, Serves::Calls(typed::<C, T, R, F, Fut>(handler)))
+    }
+
+    /// Serves the streams of an endpoint; see [`stream`](crate::stream).
+    #[must_use]
+    pub fn stream_handler(self, endpoint: &str, handler: StreamHandler) -> Self {
+        self.serve(endpoint, Serves::Streams(handler))
+    }
+
+    fn serve(mut self, endpoint: &str, serves: Serves) -> Self {
+        let parts = endpoint.split_once('.');
+        if !parts.is_some_and(|(of, method)| !of.is_empty() && !method.is_empty()) {
             self.flaw(format!("{endpoint:?} is no endpoint: write it like Greeter.Hello"));
-        } else if self.handlers.insert(endpoint.to_owned(), handler).is_some() {
+        } else if self.handlers.insert(endpoint.to_owned(), serves).is_some() {
             self.flaw(format!("endpoint {endpoint} has two handlers"));
         }
         self
     }
 
-    /// Serves so many calls of an endpoint at once; more are refused as `Overloaded`, beside the
+    /// Serves so many calls or streams of an endpoint at once; more are refused as `Overloaded`, beside the
     /// limit for [all endpoints](ServerOptions::max_calls) together.
     #[must_use]
     pub fn limit(mut self, endpoint: &str, calls: usize) -> Self {
@@ -278,7 +287,13 @@ impl Server {
 
     /// What can be called and what is subscribed, as a registry tells it.
     pub fn endpoints(&self) -> Vec<Described> {
-        let called = self.handlers.keys().map(|name| self.types.described(name));
+        let called = self.handlers.iter().map(|(name, serves)| {
+            let described = self.types.described(name);
+            match serves {
+                Serves::Calls(_) => described,
+                Serves::Streams(_) => described.with_metadata("stream", "true"),
+            }
+        });
         let subscribed = self.subscribers.iter().map(|subscriber| {
             Described::new(subscriber.topic.as_str())
                 .with_metadata("subscriber", "true")
@@ -315,8 +330,8 @@ impl Server {
         }
         let limit = |name: &String| self.limits.get(name).copied().unwrap_or(usize::MAX);
         let endpoints = (self.handlers.into_iter())
-            .map(|(name, handler)| {
-                let endpoint = Endpoint::new(handler, limit(&name));
+            .map(|(name, serves)| {
+                let endpoint = Endpoint { serves, places: Places::new(limit(&name)) };
                 (name, endpoint)
             })
             .collect();
@@ -362,11 +377,13 @@ impl RunningServer {
     /// Serves on until hardly anything comes any more, then stops listening, finishes what was
     /// accepted and flushes. Whatever is not done by `limit` is told.
     pub(crate) async fn stop(self, limit: Instant) -> Result<()> {
+        let end_streams = limit - stream_grace(limit);
         let finish = async {
             let quiet = limit.min(after(Duration::from_secs(2)));
             self.pump.quiet(quiet).await;
             // Side by side: an event that takes for ever costs no call its answer.
-            let ((), finished) = tokio::join!(self.subscribers.stop(), self.pump.finish());
+            let ((), finished) =
+                tokio::join!(self.subscribers.stop(), self.pump.finish(end_streams));
             finished
         };
         match tokio::time::timeout_at(limit, finish).await {
@@ -377,4 +394,10 @@ impl RunningServer {
             ))),
         }
     }
+}
+
+/// Streams may have no end of their own: so long before `limit` they are ended, for their callers to
+/// be told.
+fn stream_grace(limit: Instant) -> Duration {
+    (limit.saturating_duration_since(Instant::now()) / 4).min(Duration::from_secs(1))
 }

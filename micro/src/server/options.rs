@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use micro_core::wire::Limits;
 
+use crate::stream::StreamLimits;
+
 /// How a server answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -23,6 +25,15 @@ pub struct ServerOptions {
     /// How many events of one subscription are handled at once, unless
     /// [it says so itself](super::SubscriberOptions); more wait. 64.
     pub max_events: usize,
+    /// How many streams are open at once; more are refused as `Overloaded`. 10,000.
+    pub max_streams: usize,
+    /// How much of a stream is held for a handler that reads it.
+    pub stream_limits: StreamLimits,
+    /// How long a stream's caller may say nothing, not even that it lives, while nothing is sent to
+    /// it; then the stream ends as `Timeout`. Callers of ours say so every 25 s at the latest, those
+    /// of go-micro never: one that has died is known only when something is sent to it. 1 hour;
+    /// `None`: for ever.
+    pub stream_idle: Option<Duration>,
 }
 
 impl Default for ServerOptions {
@@ -34,6 +45,9 @@ impl Default for ServerOptions {
             caller_idle: Duration::from_secs(60),
             max_body: 64 << 20,
             max_events: 64,
+            max_streams: 10_000,
+            stream_limits: StreamLimits::default(),
+            stream_idle: Some(Duration::from_secs(60 * 60)),
         }
     }
 }
@@ -78,6 +92,27 @@ impl ServerOptions {
     #[must_use]
     pub fn with_max_events(mut self, events: usize) -> Self {
         self.max_events = events.max(1);
+        self
+    }
+
+    /// Sets [`max_streams`](Self::max_streams).
+    #[must_use]
+    pub fn with_max_streams(mut self, streams: usize) -> Self {
+        self.max_streams = streams;
+        self
+    }
+
+    /// Sets [`stream_limits`](Self::stream_limits).
+    #[must_use]
+    pub fn with_stream_limits(mut self, limits: StreamLimits) -> Self {
+        self.stream_limits = limits;
+        self
+    }
+
+    /// Sets [`stream_idle`](Self::stream_idle).
+    #[must_use]
+    pub fn with_stream_idle(mut self, idle: impl Into<Option<Duration>>) -> Self {
+        self.stream_idle = idle.into();
         self
     }
 }

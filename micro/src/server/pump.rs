@@ -19,8 +19,8 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::Instrument;
 
 use super::callers::Callers;
-use super::endpoint::{Endpoint, Runs};
-use super::handler::{Answer, Running};
+use super::endpoint::{Endpoint, Place, Places, Serves};
+use super::handler::{Answer, Handler, Running};
 use super::incoming::IncomingCall;
 use super::options::ServerOptions;
 use crate::client::Client;
@@ -35,16 +35,19 @@ const SWEEP: Duration = Duration::from_secs(5);
 
 /// What is needed to answer calls.
 pub(super) struct Serving {
-    service: Arc<str>,
+    pub(super) service: Arc<str>,
     endpoints: HashMap<String, Endpoint>,
-    layers: Option<Stack<IncomingCall, Reply>>,
-    hub: Arc<Hub>,
-    client: Client,
-    options: ServerOptions,
-    tasks: TaskTracker,
+    pub(super) layers: Option<Stack<IncomingCall, Reply>>,
+    pub(super) hub: Arc<Hub>,
+    pub(super) client: Client,
+    pub(super) options: ServerOptions,
+    pub(super) tasks: TaskTracker,
+    pub(super) streams: Places,
     last_call: Mutex<Instant>,
     /// Ends the handlers that are still at work.
-    abort: CancellationToken,
+    pub(super) abort: CancellationToken,
+    /// Ends the streams, which may have no end of their own; their callers are told.
+    pub(super) end_streams: CancellationToken,
     stopping: AtomicBool,
     /// Why the port is over.
     over: watch::Sender<Option<Arc<Error>>>,
@@ -76,8 +79,10 @@ impl Serving {
             client,
             options: options.clone(),
             tasks: TaskTracker::new(),
+            streams: Places::new(options.max_streams),
             last_call: Mutex::new(Instant::now()),
             abort: CancellationToken::new(),
+            end_streams: CancellationToken::new(),
             stopping: AtomicBool::new(false),
             over: watch::Sender::new(None),
         })
@@ -104,6 +109,7 @@ impl Serving {
         let period = SWEEP.min(self.options.caller_idle).max(Duration::from_millis(1));
         let mut sweep = tokio::time::interval(period);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut interruptions = self.hub.port.interruptions();
         loop {
             tokio::select! {
                 // In this order: whoever asks is answered when nothing has arrived.
@@ -118,14 +124,27 @@ impl Serving {
                         self.over.send_replace(Some(Arc::new(error)));
                         return;
                     }
+                    // Before what was sent after that.
+                    self.interrupted(&callers, &mut interruptions);
                     self.deal_with(&mut arrivals, &mut callers);
                 }
                 Some(ask) = asked.recv() => {
                     // Whoever asked may have given up.
                     let _ = ask.send(());
                 }
-                _ = sweep.tick() => callers.sweep(),
+                _ = sweep.tick() => {
+                    self.interrupted(&callers, &mut interruptions);
+                    self.hub.send_all(callers.sweep());
+                }
             }
+        }
+    }
+
+    /// Ends the streams if packets may have been lost since it was looked.
+    fn interrupted(&self, callers: &Callers, seen: &mut u64) {
+        let now = self.hub.port.interruptions();
+        if std::mem::replace(seen, now) != now {
+            self.hub.send_all(callers.interrupted());
         }
     }
 
@@ -179,6 +198,12 @@ impl Serving {
             return self.answer(conn, id, Err(self.unknown(request.endpoint())));
         };
         *lock(&self.last_call) = now;
+        let handler = match &endpoint.serves {
+            Serves::Calls(handler) => handler,
+            Serves::Streams(handler) => {
+                return self.stream(conn, id, request, endpoint, handler, now);
+            }
+        };
         let begun = match self.begin(endpoint, request) {
             Ok(begun) => begun,
             Err(error) => return self.answer(conn, id, Err(error)),
@@ -194,7 +219,7 @@ impl Serving {
             peer = conn.peer.remote()
         );
         let polled = span.in_scope(|| {
-            let mut running = self.run(endpoint, context.clone(), request);
+            let mut running = self.run(handler, context.clone(), request);
             let cx = &mut TaskContext::from_waker(Waker::noop());
             match Pin::new(&mut running).poll(cx) {
                 Poll::Ready(answer) => Ok(answer),
@@ -220,7 +245,7 @@ impl Serving {
     }
 
     /// Takes a place for one more call, or says why there is none.
-    fn begin(&self, endpoint: &Endpoint, request: &Request) -> Result<(InFlight, Runs)> {
+    fn begin(&self, endpoint: &Endpoint, request: &Request) -> Result<(InFlight, Place)> {
         let (size, most) = (request.body().len(), self.options.max_body);
         if size > most {
             return Err(Error::too_large("the request's body", size, most));
@@ -228,20 +253,21 @@ impl Serving {
         if self.hub.in_flight() >= self.options.max_calls {
             return Err(busy(self.options.max_calls, &self.service));
         }
-        match endpoint.begin() {
-            Some(runs) => Ok((self.hub.begin(), runs)),
-            None => Err(busy(endpoint.limit, request.endpoint())),
+        match endpoint.places.take() {
+            Some(place) => Ok((self.hub.begin(), place)),
+            None => Err(busy(endpoint.places.limit, request.endpoint())),
         }
     }
 
-    fn run(&self, endpoint: &Endpoint, context: Context, request: &Request) -> Running {
+    fn run(&self, handler: &Handler, context: Context, request: &Request) -> Running {
         let content_type = request.content_type().map(known_content_type);
-        let (body, handler) = (request.body().clone(), &endpoint.handler);
+        let body = request.body().clone();
         match &self.layers {
             None => Running::start(|| handler.answer(context, content_type, body)),
             Some(layers) => {
                 let (layers, handler) = (layers.clone(), handler.clone());
-                let call = IncomingCall { context, content_type, body, handler };
+                let is_stream = false;
+                let call = IncomingCall { context, content_type, body, handler, is_stream };
                 Running::start(|| Box::pin(async move { layers.run(call).await }))
             }
         }
@@ -254,24 +280,16 @@ impl Serving {
         id: RequestId,
         running: Running,
         context: Context,
-        begun: (InFlight, Runs),
+        begun: (InFlight, Place),
     ) {
         let token = context.token();
-        let deadline = context.deadline();
-        let late = async {
-            match deadline {
-                Some(deadline) => tokio::time::sleep_until(deadline).await,
-                None => std::future::pending().await,
-            }
-        };
         let answer = tokio::select! {
             answer = running => answer,
             () = token.cancelled() => return,
             () = self.abort.cancelled() => return token.cancel(),
-            () = late => {
+            error = late(&context) => {
                 token.cancel();
-                let detail = format!("{} was not done in the caller's time", context.endpoint());
-                Err(Error::timeout(detail))
+                Err(error)
             }
         };
         conn.state().handlers.remove(&id);
@@ -281,7 +299,7 @@ impl Serving {
         drop(begun);
     }
 
-    fn answer(&self, conn: &Conn, id: RequestId, answer: Answer) -> bool {
+    pub(super) fn answer(&self, conn: &Conn, id: RequestId, answer: Answer) -> bool {
         if let Err(error) = &answer {
             let (service, peer) = (&*self.service, conn.peer.remote());
             tracing::debug!(service, peer, code = error.code(), %error, "answering with an error");
@@ -291,11 +309,15 @@ impl Serving {
             Ok(Reply { content_type, body, .. }) => {
                 state.session.reply(id, Ok((&content_type, &body)))
             }
-            // One with code 0 is somebody's plain text, which stays as it is.
-            Err(error) if error.id().is_empty() && error.code() != 0 => {
-                state.session.reply(id, Err(&error.with_id(&*self.service)))
-            }
-            Err(error) => state.session.reply(id, Err(&error)),
+            Err(error) => state.session.reply(id, Err(&self.named(error))),
+        }
+    }
+
+    /// An error says whose it is; one with code 0 is somebody's plain text, which stays as it is.
+    pub(super) fn named(&self, error: Error) -> Error {
+        match error.id().is_empty() && error.code() != 0 {
+            true => error.with_id(&*self.service),
+            false => error,
         }
     }
 
@@ -304,7 +326,16 @@ impl Serving {
     }
 }
 
-fn busy(limit: usize, what: &str) -> Error {
+/// Returns when the caller's time is over.
+pub(super) async fn late(context: &Context) -> Error {
+    match context.deadline() {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+    Error::timeout(format!("{} was not done in the caller's time", context.endpoint()))
+}
+
+pub(super) fn busy(limit: usize, what: &str) -> Error {
     let detail = format!("{limit} calls of {what} are being served already");
     Error::new(ErrorKind::Overloaded, detail).with_retry_after(RETRY_AFTER)
 }
@@ -322,8 +353,9 @@ impl Pump {
         }
     }
 
-    /// Stops listening, waits for the handlers that run, and flushes.
-    pub(super) async fn finish(&self) -> Result<()> {
+    /// Stops listening, waits for the handlers that run, and flushes. Streams that have not ended
+    /// by then are ended.
+    pub(super) async fn finish(&self, end_streams: Instant) -> Result<()> {
         let serving = &self.serving;
         serving.stopping.store(true, Ordering::Release);
         let stopped = serving.hub.port.stop_listening().await;
@@ -333,7 +365,10 @@ impl Pump {
             let _ = told.await;
         }
         serving.tasks.close();
-        serving.tasks.wait().await;
+        if tokio::time::timeout_at(end_streams, serving.tasks.wait()).await.is_err() {
+            serving.end_streams.cancel();
+            serving.tasks.wait().await;
+        }
         serving.hub.drained().await;
         serving.hub.port.flush().await.and(stopped)
     }

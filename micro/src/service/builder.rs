@@ -21,6 +21,7 @@ use crate::middleware::{
 };
 use crate::plugins::Plugins;
 use crate::server::{Server, ServerOptions, SubscriberOptions};
+use crate::stream::StreamHandler;
 
 /// What a service is made of; see [`Service::builder`]. What is said later counts, so flags are
 /// given last.
@@ -166,6 +167,12 @@ impl ServiceBuilder {
         Fut: Future<Output = Result<()>> + Send + 'static,
     {
         self.server = self.server.queue_subscriber(topic, queue, handler);
+        self
+    }
+
+    /// See [`Server::stream_handler`].
+    pub fn stream_handler(mut self, endpoint: &str, handler: StreamHandler) -> Self {
+        self.server = self.server.stream_handler(endpoint, handler);
         self
     }
 

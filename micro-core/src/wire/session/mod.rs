@@ -197,9 +197,17 @@ impl Session {
                     self.queue.push(packet, About::End);
                 }
             }
-            None => self.queue.clear(),
+            None if state == RequestState::NotSent => self.queue.clear(),
+            None => {}
         }
         Some(state)
+    }
+
+    /// A stream that we opened is over, as its service knows: nothing is sent.
+    pub fn forget_stream(&mut self, stream: StreamId) {
+        if let Role::Streaming(outbound) = &mut self.role {
+            outbound.forget(stream);
+        }
     }
 
     /// Asks whether the handler of a stream that we have half-closed has ended: go-micro does not
@@ -289,7 +297,7 @@ impl Session {
             Role::Streaming(outbound) => match outbound.receive(&header, body, events) {
                 Received::Own => {}
                 Received::Ended(end) => self.queue.push(end, About::End),
-                Received::Stray if self.probes.answer(&header) => {}
+                Received::Stray if self.probes.answer(&header) => outbound.probed(&header),
                 Received::Stray => self.counts.stray += 1,
             },
             Role::Server(_, inbound) => match inbound.kind(&header) {

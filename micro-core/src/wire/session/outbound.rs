@@ -12,6 +12,8 @@ use crate::{Error, ErrorKind, Header, RequestState};
 #[derive(Default)]
 pub(super) struct Outbound {
     stream: Option<Open>,
+    /// The service is one of ours: it takes in whatever comes after the end.
+    ours: bool,
 }
 
 /// The stream, until it is over.
@@ -80,9 +82,25 @@ impl Outbound {
         if open.packets.is_none() {
             return Some((None, RequestState::NotSent));
         }
+        if open.sending == Sending::HalfClosed && !self.ours {
+            // The handler may have ended, which go-micro does not say; a message would be the
+            // opening of another run. Nobody reads it otherwise.
+            return Some((None, RequestState::Unknown));
+        }
         // The end alone would look like a good one, and what was sent so far like all of it.
         let told = [open.head.end(&error.to_wire()), open.head.end(gomicro::EOS)];
         Some((Some(told), RequestState::Unknown))
+    }
+
+    /// It is over, and its service needs not be told.
+    pub(super) fn forget(&mut self, stream: StreamId) {
+        self.stream.take_if(|open| open.id == stream.0);
+    }
+
+    /// The answer to a probe: our services answer with an error of their own.
+    pub(super) fn probed(&mut self, header: &Header) {
+        let code = gomicro::error(header).map(|text| Error::from_wire(text).code());
+        self.ours |= code == Some(ErrorKind::NotFound.code());
     }
 
     /// A question whether its handler has ended, if its messages have.
