@@ -94,8 +94,8 @@ async fn hears(told: &mut mpsc::UnboundedReceiver<&'static str>, what: &str) {
 #[tokio::test]
 async fn one_request_is_followed_by_many_replies() {
     let (running, client) = start(numbers(&Plugins::default())).await;
-    let counted = client.stream("numbers", "Numbers.Count").server_streaming(&5u32).await.unwrap();
-    let counted: Vec<u32> = counted.try_collect().await.unwrap();
+    let counted = client.stream("numbers", "Numbers.Count").server_streaming::<_, u32>(&5u32);
+    let counted: Vec<u32> = counted.await.unwrap().try_collect().await.unwrap();
     assert_eq!(counted, [1, 2, 3, 4, 5]);
     running.stop().await.unwrap();
 }
@@ -168,7 +168,8 @@ async fn an_error_comes_as_it_was_after_the_messages_before_it() {
 #[tokio::test]
 async fn what_cannot_be_streamed_is_refused_and_says_why() {
     let (running, client) = start(numbers(&Plugins::default())).await;
-    let open = |endpoint: &str| client.stream("numbers", endpoint).server_streaming::<_, u32>(&1u32);
+    let open =
+        |endpoint: &str| client.stream("numbers", endpoint).server_streaming::<_, u32>(&1u32);
     let unknown = open("Numbers.Nope").await.unwrap().recv().await.unwrap_err();
     assert_eq!(unknown.kind(), ErrorKind::NotFound, "{unknown}");
     let unary = client.call::<_, u32>("numbers", "Numbers.Count", &1u32).await.unwrap_err();
@@ -240,7 +241,8 @@ async fn a_sum_is_not_committed_when_its_caller_gives_up() {
             Ok(())
         }
     };
-    let builder = Service::builder("sums").stream_handler("Sums.Up", stream::client_streaming(handler));
+    let builder =
+        Service::builder("sums").stream_handler("Sums.Up", stream::client_streaming(handler));
     let (running, client) = start(builder).await;
     let sum = client.stream("sums", "Sums.Up").client_streaming::<u32, ()>().await.unwrap();
     sum.send(&1).await.unwrap();
@@ -276,20 +278,28 @@ async fn what_is_not_read_is_held_up_to_a_limit_and_one_message_more_is_an_error
 
 #[tokio::test]
 async fn a_caller_that_reads_nothing_gets_what_it_holds_and_then_an_error() {
+    #[allow(clippy::disallowed_methods, reason = "a test's own few messages")]
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let flood = move |_: Context, _: u32, numbers: Sender<u32>| {
+        let gone = Gone(tell.clone());
+        async move {
+            let _gone = gone;
+            for number in 1.. {
+                numbers.send(&number).await?;
+            }
+            Ok(())
+        }
+    };
     let plugins = Plugins::default();
-    let (running, _) = start(numbers(&plugins)).await;
+    let builder =
+        numbers(&plugins).stream_handler("Numbers.Flood", stream::server_streaming(flood));
+    let (running, _) = start(builder).await;
     let limits = StreamLimits::default().with_messages(10);
     let options = ClientOptions::default().with_stream_limits(limits);
     let client = Client::builder().plugins(&plugins).options(options).build().unwrap();
-    let counted = client.stream("numbers", "Numbers.Count").server_streaming(&100_000u32);
+    let counted = client.stream("numbers", "Numbers.Flood").server_streaming(&1u32);
     let mut counted: Receiver<u32> = counted.await.unwrap();
-    // The handler is told, so it ends; nothing of this stream is open then.
-    let ended = async {
-        while running.open_streams() > 0 {
-            tokio::task::yield_now().await;
-        }
-    };
-    timeout(LIMIT, ended).await.expect("the handler was not told");
+    hears(&mut told, "gone").await;
     let mut held = 0;
     let error = loop {
         match counted.recv().await {
@@ -376,15 +386,17 @@ async fn too_many_streams_are_refused_and_calls_are_served_beside_them() {
     assert_eq!(one, 1);
     drop(first);
     hears(&mut told, "gone").await;
-    let _again = open().await.unwrap();
+    let again = open().await.unwrap();
     hears(&mut told, "begun").await;
+    drop(again);
     running.stop().await.unwrap();
 }
 
 #[tokio::test]
 async fn a_service_that_stops_tells_the_callers_of_streams_that_have_no_end() {
     let (builder, mut told) = waiting(&Plugins::default());
-    let builder = builder.stop_timeout(Duration::from_secs(2));
+    let options = ServerOptions::default().with_stream_grace(Duration::from_millis(100));
+    let builder = builder.server_options(options);
     let (running, client) = start(builder).await;
     let open = client.stream("numbers", "Numbers.Wait").bidirectional::<u32, u32>();
     let mut open = open.await.unwrap();

@@ -377,7 +377,7 @@ impl RunningServer {
     /// Serves on until hardly anything comes any more, then stops listening, finishes what was
     /// accepted and flushes. Whatever is not done by `limit` is told.
     pub(crate) async fn stop(self, limit: Instant) -> Result<()> {
-        let end_streams = limit - stream_grace(limit);
+        let end_streams = self.pump.end_streams_at(limit);
         let finish = async {
             let quiet = limit.min(after(Duration::from_secs(2)));
             self.pump.quiet(quiet).await;
@@ -394,10 +394,4 @@ impl RunningServer {
             ))),
         }
     }
-}
-
-/// Streams may have no end of their own: so long before `limit` they are ended, for their callers to
-/// be told.
-fn stream_grace(limit: Instant) -> Duration {
-    (limit.saturating_duration_since(Instant::now()) / 4).min(Duration::from_secs(1))
 }

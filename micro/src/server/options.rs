@@ -34,6 +34,9 @@ pub struct ServerOptions {
     /// of go-micro never: one that has died is known only when something is sent to it. 1 hour;
     /// `None`: for ever.
     pub stream_idle: Option<Duration>,
+    /// How long streams go on once the service [stops](crate::Running::stop): some have no end of
+    /// their own. Then their callers are told `Unavailable`. 5 s, and less than the time to stop.
+    pub stream_grace: Duration,
 }
 
 impl Default for ServerOptions {
@@ -48,6 +51,7 @@ impl Default for ServerOptions {
             max_streams: 10_000,
             stream_limits: StreamLimits::default(),
             stream_idle: Some(Duration::from_secs(60 * 60)),
+            stream_grace: Duration::from_secs(5),
         }
     }
 }
@@ -113,6 +117,13 @@ impl ServerOptions {
     #[must_use]
     pub fn with_stream_idle(mut self, idle: impl Into<Option<Duration>>) -> Self {
         self.stream_idle = idle.into();
+        self
+    }
+
+    /// Sets [`stream_grace`](Self::stream_grace).
+    #[must_use]
+    pub fn with_stream_grace(mut self, grace: Duration) -> Self {
+        self.stream_grace = grace;
         self
     }
 }

@@ -24,6 +24,7 @@ use super::handler::{Answer, Handler, Running};
 use super::incoming::IncomingCall;
 use super::options::ServerOptions;
 use crate::client::Client;
+use crate::clock::after;
 use crate::context::{Context, Source};
 use crate::hub::{Conn, Hub, InFlight, Scratch, lock};
 use crate::middleware::Stack;
@@ -351,6 +352,13 @@ impl Pump {
             }
             tokio::time::sleep_until(quiet.min(limit)).await;
         }
+    }
+
+    /// When streams are ended, if it stops from now until `limit`: their callers are to be told yet.
+    pub(super) fn end_streams_at(&self, limit: Instant) -> Instant {
+        let whole = limit.saturating_duration_since(Instant::now());
+        let telling = (whole / 4).min(Duration::from_secs(1));
+        after(self.serving.options.stream_grace).min(limit - telling)
     }
 
     /// Stops listening, waits for the handlers that run, and flushes. Streams that have not ended
