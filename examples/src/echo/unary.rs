@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use micro::{Context, Error, Result, Server};
 
-use super::{Req, Rsp};
+use super::{Req, Rsp, natural};
 
 /// The largest blob, in bytes.
 const MAX_BLOB: usize = 64 << 20;
@@ -68,8 +68,4 @@ fn blob(value: i32) -> Result<Rsp> {
 
 fn greeting(greeting: String) -> Rsp {
     Rsp { greeting, ..Rsp::default() }
-}
-
-fn natural<T: TryFrom<i32>>(field: &str, number: i32) -> Result<T> {
-    T::try_from(number).map_err(|_| Error::invalid_input(format!("{field} is {number}")))
 }

@@ -7,10 +7,11 @@ mod program;
 
 mod endpoints;
 mod events;
+mod streams;
 mod wire;
 
 use micro::nats::{Nats, NatsBroker, NatsRegistry, NatsTransport};
-use micro::{Client, Result};
+use micro::{Client, ClientOptions, Result};
 use micro_examples::echo::{Req, Rsp};
 use micro_testkit::server::NatsServer;
 use serde_json::Value;
@@ -47,8 +48,13 @@ impl Echo {
 }
 
 fn client(nats: &NatsServer) -> Client {
+    client_with(nats, ClientOptions::default())
+}
+
+fn client_with(nats: &NatsServer, options: ClientOptions) -> Client {
     let nats = Nats::new([nats.address()]).unwrap();
     Client::builder()
+        .options(options)
         .registry(NatsRegistry::with(&nats))
         .transport(NatsTransport::with(&nats))
         .broker(NatsBroker::with(&nats))

@@ -1,0 +1,124 @@
+//! The endpoints that stream, in JSON and in protobuf, and peers that die.
+
+use std::time::Duration;
+
+use futures_util::TryStreamExt;
+use micro::codec::{Codec, Decode, Encode, Json, Protobuf};
+use micro::stream::Receiver;
+use micro::{Client, ErrorKind, RequestState};
+use micro_examples::echo::{Req, Rsp};
+use micro_testkit::server::NatsServer;
+use tokio::time::{Instant, timeout};
+
+use super::{Echo, client};
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+fn value(value: i32) -> Req {
+    Req { value, ..Req::default() }
+}
+
+async fn all_shapes<C: Codec + Encode<Req> + Decode<Rsp>>(client: &Client) {
+    let three = Req { count: 3, code: 409, name: "Bob".to_owned(), ..Req::default() };
+    let counted = client.stream("echo", "Echo.Count").codec::<C>();
+    let mut counted: Receiver<Rsp> = counted.server_streaming(&three).await.unwrap();
+    for value in 1..=3 {
+        assert_eq!(counted.recv().await.unwrap().unwrap().value, value);
+    }
+    let error = counted.recv().await.unwrap_err();
+    assert_eq!((error.code(), error.id()), (409, "echo.count"));
+    assert_eq!(error.detail(), "failed as asked: Bob");
+
+    let sum = client.stream("echo", "Echo.Sum").codec::<C>();
+    let sum = sum.client_streaming::<Req, Rsp>().await.unwrap();
+    for number in [1, 2, 39] {
+        sum.send(&value(number)).await.unwrap();
+    }
+    assert_eq!(sum.finish().await.unwrap().value, 42);
+
+    let chat = client.stream("echo", "Echo.Chat").codec::<C>();
+    let mut chat = chat.bidirectional::<Req, Rsp>().await.unwrap();
+    for (name, value) in [("Ann", 0), ("Bob", 7)] {
+        chat.send(&Req { name: name.to_owned(), value, ..Req::default() }).await.unwrap();
+        let rsp = chat.recv().await.unwrap().unwrap();
+        assert_eq!((rsp.greeting, rsp.value), (format!("Hello {name}"), value));
+    }
+    chat.finish().unwrap();
+    assert_eq!(chat.recv().await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn every_shape_streams_in_json_and_in_protobuf() {
+    let nats = NatsServer::start().await;
+    let _echo = Echo::start(&nats, &[]).await;
+    let client = client(&nats);
+    all_shapes::<Json>(&client).await;
+    all_shapes::<Protobuf>(&client).await;
+}
+
+#[tokio::test]
+async fn ten_thousand_messages_arrive_in_order_over_nats() {
+    let nats = NatsServer::start().await;
+    let _echo = Echo::start(&nats, &[]).await;
+    let client = client(&nats);
+    let chat = client.stream("echo", "Echo.Chat").bidirectional::<Req, Rsp>().await.unwrap();
+    let (sender, receiver) = chat.split();
+    let sending = async move {
+        for number in 0..10_000 {
+            sender.send(&value(number)).await?;
+        }
+        sender.finish()
+    };
+    let reading = receiver.map_ok(|rsp| rsp.value).try_collect::<Vec<_>>();
+    let (sent, values) = tokio::join!(sending, reading);
+    sent.unwrap();
+    assert!(values.unwrap().into_iter().eq(0..10_000));
+}
+
+#[tokio::test]
+async fn a_service_that_is_killed_is_known_at_the_next_message_or_when_it_is_asked() {
+    let nats = NatsServer::start().await;
+    let mut echo = Echo::start(&nats, &[]).await;
+    let asks = micro::ClientOptions::default().with_stream_keepalive(Duration::from_millis(200));
+    let client = super::client_with(&nats, asks);
+    let open = || client.stream("echo", "Echo.Chat").bidirectional::<Req, Rsp>();
+    let mut idle = open().await.unwrap();
+    let mut busy = open().await.unwrap();
+    echo.program.child.kill().await.unwrap();
+
+    let error = timeout(LIMIT, async {
+        loop {
+            if let Err(error) = busy.send(&value(1)).await {
+                return error;
+            }
+            tokio::task::yield_now().await;
+        }
+    });
+    assert_eq!(error.await.unwrap().kind(), ErrorKind::Unavailable);
+    let error = busy.recv().await.unwrap_err();
+    assert_eq!(error.request(), Some(RequestState::Unknown), "{error}");
+
+    let error = timeout(LIMIT, idle.recv()).await.expect("nobody asked").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+}
+
+#[tokio::test]
+async fn a_node_at_which_nobody_listens_is_passed_over_by_a_stream() {
+    let nats = NatsServer::start().await;
+    let mut dead = Echo::start(&nats, &["--server_id=dead"]).await;
+    let _alive = Echo::start(&nats, &["--server_id=alive"]).await;
+    let client = client(&nats);
+    // Both are known.
+    while client.call::<_, Rsp>("echo", "Echo.Who", &Req::default()).await.unwrap().greeting
+        != "echo-dead"
+    {}
+    dead.program.child.kill().await.unwrap();
+    let began = Instant::now();
+    for _ in 0..10 {
+        let counted = client.stream("echo", "Echo.Count");
+        let one = Req { count: 1, ..Req::default() };
+        let counted: Receiver<Rsp> = counted.server_streaming(&one).await.unwrap();
+        assert_eq!(counted.try_collect::<Vec<_>>().await.unwrap().len(), 1);
+    }
+    assert!(began.elapsed() < LIMIT);
+}
