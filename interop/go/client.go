@@ -88,9 +88,10 @@ func command(args []string) error {
 	flags := flag.NewFlagSet("client", flag.ExitOnError)
 	nats := flags.String("nats", "", "address of the nats-server")
 	pool := flags.Int("pool-size", 100, "sockets that are kept per node")
+	silence := flags.Duration("silence", 0, "how long a socket waits for a message; 0: go-micro's own default")
 	flags.Parse(args)
 
-	registry, transport, broker := natsRegistry(*nats), natsTransport(*nats), natsBroker(*nats)
+	registry, transport, broker := natsRegistry(*nats), natsTransport(*nats, *silence), natsBroker(*nats)
 	if err := broker.Connect(); err != nil {
 		return err
 	}

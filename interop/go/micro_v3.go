@@ -81,8 +81,13 @@ func natsRegistry(address string) microRegistry {
 	return rnats.NewRegistry(registry.Addrs(address))
 }
 
-func natsTransport(address string) microTransport {
-	return tnats.NewTransport(transport.Addrs(address))
+// How long a socket waits for a message is go-micro's own default, unless it is given.
+func natsTransport(address string, silence time.Duration) microTransport {
+	options := []transport.Option{transport.Addrs(address)}
+	if silence > 0 {
+		options = append(options, transport.Timeout(silence))
+	}
+	return tnats.NewTransport(options...)
 }
 
 func natsBroker(address string) microBroker {

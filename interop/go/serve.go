@@ -45,7 +45,7 @@ func serve(args []string) error {
 		*id = fmt.Sprintf("%d-%d", os.Getpid(), time.Now().UnixNano())
 	}
 
-	registry, transport, broker := natsRegistry(*nats), natsTransport(*nats), natsBroker(*nats)
+	registry, transport, broker := natsRegistry(*nats), natsTransport(*nats, 0), natsBroker(*nats)
 	address := ":0"
 	if *kind == "http" {
 		transport, address = httpTransport(), "127.0.0.1:0"

@@ -1,0 +1,7 @@
+//! Every exchange between go-micro and us, both ways, for each generation. Run it with `ci/interop`.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[macro_use]
+mod cell;
+
+mod call;
