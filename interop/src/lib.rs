@@ -8,6 +8,7 @@ mod generation;
 mod go;
 mod messages;
 mod process;
+mod record;
 mod rust;
 mod world;
 
@@ -16,6 +17,7 @@ pub use self::generation::Generation;
 pub use self::go::{GoClient, GoError, GoService, Outcome};
 pub use self::messages::{Req, Rsp};
 pub use self::process::Process;
+pub use self::record::{Recorded, Recorder};
 pub use self::rust::{Gauge, Helper, Relayed};
 pub use self::world::{Echo, World};
 

@@ -12,6 +12,7 @@ use micro_testkit::server::NatsServer;
 use crate::generation::Generation;
 use crate::go::{GoClient, GoService};
 use crate::process::Process;
+use crate::record::Recorder;
 
 /// One nats-server of a test's own, and what it has on it.
 #[derive(Debug)]
@@ -87,6 +88,11 @@ impl World {
     /// A connection of its own, as a process has one.
     pub fn connection(&self) -> Nats {
         Nats::new([self.address()]).expect("the server has an address")
+    }
+
+    /// Records what is sent to this subject, from now on.
+    pub async fn record(&self, subject: &str) -> Recorder {
+        Recorder::start(self.connection(), subject).await
     }
 
     /// A Rust client, as of a process of its own.

@@ -5,3 +5,8 @@
 mod cell;
 
 mod call;
+mod deadline;
+mod discovery;
+mod errors;
+mod leases;
+mod long_work;

@@ -55,6 +55,7 @@ pub(crate) mod go_calls_rust {
 }
 
 pub(crate) mod rust_calls_go {
+    use std::collections::BTreeSet;
     use std::time::{Duration, Instant};
 
     use micro_interop::{Generation, Req, Rsp, World};
@@ -66,7 +67,8 @@ pub(crate) mod rust_calls_go {
         generation: Generation,
     ) {
         let world = World::start().await;
-        let _go = world.go(generation, "echo").await;
+        let go = world.go(generation, "echo").await;
+        let requests = world.record(&go.address).await;
         let client = world.client();
         let began = Instant::now();
         let mut calls = JoinSet::new();
@@ -83,6 +85,10 @@ pub(crate) mod rust_calls_go {
         calls.join_all().await;
         // One after the other they would take half a minute.
         assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+        // A socket is its reply subject.
+        let sockets: BTreeSet<_> =
+            requests.end().await.into_iter().map(|request| request.reply).collect();
+        assert_eq!(sockets.len(), 1, "{sockets:?}");
     }
 
     pub(crate) async fn sixty_four_at_once_over_many_sockets_are_each_answered(
