@@ -89,6 +89,9 @@ impl Helper {
                     .map(|(key, value)| (key.to_owned(), value.to_owned()));
                 Ok(Rsp { meta: meta.collect(), ..Rsp::default() })
             })
+            .handler("Peer.Greet", async |_: Context, req: Req| {
+                Ok(Rsp { greeting: format!("Hello {}", req.name), ..Rsp::default() })
+            })
             .raw_handler("Peer.Raw", async |_: Context, body| Ok(body));
         let service = service.build().expect("the service is valid");
         Self { running: service.start().await.expect("the service starts"), gauge }

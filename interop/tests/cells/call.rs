@@ -1,7 +1,7 @@
 //! Calls: bodies of each kind and size, many at once, metadata, nested calls.
 
 mod bodies;
-mod metadata;
+pub(crate) mod metadata;
 mod nested;
 mod volume;
 

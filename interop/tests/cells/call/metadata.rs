@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use micro_interop::Generation;
 
 /// A key, how the older generations write it, and a value.
-pub(super) const ODD: [(&str, &str, &str); 6] = [
+const ODD: [(&str, &str, &str); 6] = [
     ("lower-key", "Lower-Key", "lower"),
     ("Plain", "Plain", "plain"),
     ("UPPER_lower-mixed", "UPPER_lower-Mixed", "mixed"),
@@ -14,12 +14,12 @@ pub(super) const ODD: [(&str, &str, &str); 6] = [
     ("Quotes", "Quotes", "a \"quoted\" back\\slash, a comma"),
 ];
 
-pub(super) fn odd() -> Vec<(&'static str, &'static str)> {
+pub(crate) fn odd() -> Vec<(&'static str, &'static str)> {
     ODD.iter().map(|&(key, _, value)| (key, value)).collect()
 }
 
 /// As it is to arrive where go-micro of this generation was on the way.
-pub(super) fn arrived(generation: Generation) -> BTreeMap<String, String> {
+pub(crate) fn arrived(generation: Generation) -> BTreeMap<String, String> {
     let key = |(key, old, _): (&'static str, &'static str, _)| {
         if generation.keeps_keys() { key } else { old }
     };
