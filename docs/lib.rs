@@ -22,6 +22,7 @@ pages! {
     middleware: "middleware.md";
     outages: "outages.md";
     testing: "testing.md";
+    echo: "echo.md";
     performance: "performance.md";
     ci_full: "ci-full.md";
 }

@@ -1,5 +1,7 @@
 //! What the examples have in common.
 
+pub mod echo;
+
 use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;

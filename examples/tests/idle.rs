@@ -40,13 +40,13 @@ async fn ten_thousand_idle_callers_cost_a_kibibyte_each_at_most() {
     let header: Header = [
         ("Micro-ID", "0"),
         ("Micro-Service", "echo"),
-        ("Micro-Endpoint", "Echo.Echo"),
+        ("Micro-Endpoint", "Echo.Call"),
         ("Content-Type", "application/json"),
     ]
     .into_iter()
     .collect();
     // As a go-micro client sends it.
-    let packet = micro_core::wire::envelope::encode(&header, b"1");
+    let packet = micro_core::wire::envelope::encode(&header, b"{}");
     let mut ask = async |name: &dyn Fn(usize) -> usize| {
         // In batches, so that no buffer grows with how many there are.
         for batch in (0..CALLERS).collect::<Vec<_>>().chunks(100) {

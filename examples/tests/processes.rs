@@ -7,9 +7,12 @@ mod program;
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use micro::client::Call;
+use micro::codec::Json;
 use micro::nats::async_nats;
 use micro::registry::{Change, ServiceName, WatchOptions};
 use micro::{Client, ErrorKind, RequestState};
+use micro_examples::echo::{Req, Rsp};
 use micro_testkit::server::{NatsCluster, NatsServer};
 use tokio::time::timeout;
 
@@ -31,6 +34,22 @@ fn client(addresses: &str) -> Client {
         .broker(NatsBroker::with(&nats))
         .build()
         .unwrap()
+}
+
+/// A call of the echo service.
+fn hello(client: &Client, name: &str) -> Call<Json, Rsp> {
+    client.call("echo", "Echo.Call", &Req { name: name.to_owned(), ..Req::default() })
+}
+
+/// So many bytes arrive at a caller, and from it.
+async fn both_ways(client: &Client, size: i32) {
+    let make = Req { size, ..Req::default() };
+    let made: Rsp = client.call_proto("echo", "Echo.Blob", &make).await.unwrap();
+    assert_eq!(made.data.len(), size as usize);
+    assert!(made.data.iter().enumerate().all(|(at, byte)| *byte == at as u8));
+    let measure = Req { data: made.data, ..Req::default() };
+    let measured: Rsp = client.call_proto("echo", "Echo.Size", &measure).await.unwrap();
+    assert_eq!(measured.value, size);
 }
 
 async fn greets(program: Program) {
@@ -250,16 +269,16 @@ async fn large_bodies_arrive_and_too_large_ones_are_refused_with_both_sizes() {
     let client = client(&nats.address());
 
     // The server's default limit is 1 MiB for a packet, and the envelope takes a third more.
-    let body = vec![7u8; 700_000];
-    let reply = client.call_raw("echo", "Echo.Echo", body.clone()).await.unwrap();
-    assert_eq!(reply, body);
+    both_ways(&client, 700_000).await;
 
-    let request = client.call_raw("echo", "Echo.Echo", vec![7u8; 1 << 20]).await.unwrap_err();
+    let data = vec![7u8; 1 << 20].into();
+    let measure = Req { data, ..Req::default() };
+    let request = client.call_proto::<_, Rsp>("echo", "Echo.Size", &measure).await.unwrap_err();
     assert_eq!(request.kind(), ErrorKind::TooLarge);
     assert_eq!(request.request(), Some(RequestState::NotSent));
 
-    let make = serde_json::json!({ "bytes": 1 << 20 });
-    let reply = client.call::<_, String>("echo", "Echo.Make", &make).await.unwrap_err();
+    let make = Req { size: 1 << 20, ..Req::default() };
+    let reply = client.call_proto::<_, Rsp>("echo", "Echo.Blob", &make).await.unwrap_err();
     assert_eq!(reply.kind(), ErrorKind::TooLarge);
     assert_eq!(reply.request(), Some(RequestState::Executed));
     for error in [request, reply] {
@@ -268,8 +287,7 @@ async fn large_bodies_arrive_and_too_large_ones_are_refused_with_both_sizes() {
         assert!(sizes.len() == 2 && sizes[0] > sizes[1] && sizes[1] == 1 << 20, "{error}");
     }
 
-    let again = client.call_raw("echo", "Echo.Echo", "still there").await.unwrap();
-    assert_eq!(again, "still there");
+    both_ways(&client, 3).await;
 }
 
 #[tokio::test]
@@ -277,13 +295,7 @@ async fn a_body_of_one_mebibyte_arrives_where_the_server_allows_it() {
     let nats = NatsServer::start_configured("max_payload: 8MB\n").await;
     let mut server = Program::start(ECHO, &strs(&nats_flags(&nats.address())));
     server.says("serving").await;
-    let body: Vec<u8> = (0..1 << 20).map(|i| (i % 251) as u8).collect();
-    let client = client(&nats.address());
-    let reply = client.call_raw("echo", "Echo.Echo", body.clone()).await.unwrap();
-    assert!(reply == body);
-    let make = serde_json::json!({ "bytes": 1 << 20 });
-    let made: String = client.call("echo", "Echo.Make", &make).await.unwrap();
-    assert_eq!(made.len(), 1 << 20);
+    both_ways(&client(&nats.address()), 1 << 20).await;
 }
 
 #[tokio::test]
@@ -295,15 +307,15 @@ async fn a_cluster_given_as_a_list_may_lose_a_server() {
     server.says("serving").await;
     let client = client(&list);
     for round in 0..20 {
-        let call = client.call_raw("echo", "Echo.Echo", format!("{round}")).idempotent();
-        assert_eq!(call.await.unwrap(), format!("{round}"));
+        let reply = hello(&client, &format!("{round}")).idempotent().await.unwrap();
+        assert_eq!(reply.greeting, format!("Hello {round}"));
     }
     for killed in 0..2 {
         cluster.server(killed).kill().await;
         for round in 0..20 {
-            let call = client.call_raw("echo", "Echo.Echo", format!("{round}")).idempotent();
+            let call = hello(&client, &format!("{round}")).idempotent();
             let reply = call.timeout(LIMIT).retries(50).await.unwrap();
-            assert_eq!(reply, format!("{round}"), "after {killed}");
+            assert_eq!(reply.greeting, format!("Hello {round}"), "after {killed}");
         }
     }
 }
@@ -314,7 +326,7 @@ async fn garbage_on_every_subject_ends_nothing() {
     let mut server = Program::start(ECHO, &strs(&nats_flags(&nats.address())));
     server.says("serving").await;
     let client = client(&nats.address());
-    assert_eq!(client.call_raw("echo", "Echo.Echo", "before").await.unwrap(), "before");
+    assert_eq!(hello(&client, "before").await.unwrap().greeting, "Hello before");
 
     // Whoever hears everything learns every subject that they listen to: those of discovery, the
     // server's address, and the return addresses of both.
@@ -332,7 +344,7 @@ async fn garbage_on_every_subject_ends_nothing() {
     raw.flush().await.unwrap();
     let other = self::client(&nats.address());
     while subjects.len() < 9 {
-        other.call_raw("echo", "Echo.Echo", "listen").await.unwrap();
+        hello(&other, "listen").await.unwrap();
         while let Ok(Some(message)) = timeout(Duration::from_millis(50), heard.next()).await {
             subjects.insert(message.subject.to_string());
             subjects.extend(message.reply.map(|reply| reply.to_string()));
@@ -365,11 +377,11 @@ async fn garbage_on_every_subject_ends_nothing() {
     }
     raw.flush().await.unwrap();
     for round in 0..20 {
-        let reply = client.call_raw("echo", "Echo.Echo", format!("{round}")).await.unwrap();
-        assert_eq!(reply, format!("{round}"));
+        let reply = hello(&client, &format!("{round}")).await.unwrap();
+        assert_eq!(reply.greeting, format!("Hello {round}"));
     }
-    assert_eq!(other.call_raw("echo", "Echo.Echo", "other").await.unwrap(), "other");
+    assert_eq!(hello(&other, "other").await.unwrap().greeting, "Hello other");
     // Also for one who asks for the first time.
     let new = self::client(&nats.address());
-    assert_eq!(new.call_raw("echo", "Echo.Echo", "after").await.unwrap(), "after");
+    assert_eq!(hello(&new, "after").await.unwrap().greeting, "Hello after");
 }

@@ -1,8 +1,11 @@
 //! Bodies: how a value becomes bytes, by content type.
 //!
 //! A codec is a type without values; a typed call or handler names one. Those here are
-//! [`Json`] (serde), `Protobuf` (prost, feature `protobuf`) and [`Raw`] (bytes as they are);
-//! an application may add its own.
+//! [`Json`] (serde), `Protobuf` (prost), `JsonOrProtobuf` (both, by content type; these two by the
+//! feature `protobuf`) and [`Raw`] (bytes as they are); an application may add its own.
+
+#[cfg(feature = "protobuf")]
+mod protobuf;
 
 use std::borrow::Cow;
 
@@ -10,6 +13,8 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+#[cfg(feature = "protobuf")]
+pub use self::protobuf::{JsonOrProtobuf, Protobuf};
 use crate::{Error, ErrorKind, Result};
 
 /// The content type of JSON; what a go-micro client sends unless told otherwise.
@@ -32,12 +37,21 @@ pub fn known_content_type(text: &str) -> Cow<'static, str> {
 
 /// A way to encode values, named by its content type.
 pub trait Codec: Copy + Send + Sync + 'static {
-    /// What it writes.
+    /// What it writes, unless a reply is to be in another one.
     const CONTENT_TYPE: &'static str;
+
+    /// What it reads, in words, for whoever sent something else.
+    const READS: &'static str = Self::CONTENT_TYPE;
 
     /// Whether it reads a body of this content type (without parameters, in lower case; empty
     /// where the message has none).
     fn accepts(content_type: &str) -> bool;
+
+    /// What the reply to a request of this content type is in, `None` where the request has none:
+    /// that of the request, else [`CONTENT_TYPE`](Self::CONTENT_TYPE).
+    fn reply_content_type(request: Option<Cow<'static, str>>) -> Cow<'static, str> {
+        request.unwrap_or(Self::CONTENT_TYPE.into())
+    }
 }
 
 /// A codec that writes `T`.
@@ -47,6 +61,16 @@ pub trait Encode<T: ?Sized>: Codec {
     /// # Errors
     /// `InvalidInput` if the value cannot be written.
     fn encode(value: &T) -> Result<Bytes>;
+
+    /// [`encode`](Self::encode) in this content type, for a codec that writes several: one that
+    /// [`reply_content_type`](Codec::reply_content_type) gave.
+    ///
+    /// # Errors
+    /// As for `encode`.
+    fn encode_as(value: &T, content_type: &str) -> Result<Bytes> {
+        let _ = content_type;
+        Self::encode(value)
+    }
 }
 
 /// A codec that reads `T`.
@@ -56,6 +80,16 @@ pub trait Decode<T>: Codec {
     /// # Errors
     /// `InvalidInput`, saying where the body is wrong.
     fn decode(body: Bytes) -> Result<T>;
+
+    /// [`decode`](Self::decode) of a body of this content type (as it came, and one that the codec
+    /// [accepts](Codec::accepts); empty where the message has none), for a codec that reads several.
+    ///
+    /// # Errors
+    /// As for `decode`.
+    fn decode_as(body: Bytes, content_type: &str) -> Result<T> {
+        let _ = content_type;
+        Self::decode(body)
+    }
 }
 
 /// Whether codec `C` reads a message with this `Content-Type`, parameters and case aside.
@@ -64,7 +98,7 @@ pub trait Decode<T>: Codec {
 /// `UnsupportedMediaType`, naming both.
 pub fn check_content_type<C: Codec>(content_type: Option<&str>) -> Result<()> {
     let given = content_type.unwrap_or_default();
-    let essence = given.split(';').next().unwrap_or_default().trim();
+    let essence = essence(given);
     // Upper case is rare; the common case allocates nothing.
     if C::accepts(essence) || C::accepts(&essence.to_ascii_lowercase()) {
         return Ok(());
@@ -72,8 +106,13 @@ pub fn check_content_type<C: Codec>(content_type: Option<&str>) -> Result<()> {
     let given = if essence.is_empty() { PROTOBUF } else { given };
     Err(Error::new(
         ErrorKind::UnsupportedMediaType,
-        format!("content type {given} is not served here, {} is", C::CONTENT_TYPE),
+        format!("content type {given} is not served here, only {}", C::READS),
     ))
+}
+
+/// A content type without its parameters.
+fn essence(content_type: &str) -> &str {
+    content_type.split(';').next().unwrap_or_default().trim()
 }
 
 /// JSON by serde.
@@ -152,36 +191,6 @@ impl Encode<[u8]> for Raw {
 impl Decode<Bytes> for Raw {
     fn decode(body: Bytes) -> Result<Bytes> {
         Ok(body)
-    }
-}
-
-/// Protobuf by prost.
-#[cfg(feature = "protobuf")]
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Protobuf;
-
-#[cfg(feature = "protobuf")]
-impl Codec for Protobuf {
-    const CONTENT_TYPE: &'static str = PROTOBUF;
-
-    fn accepts(content_type: &str) -> bool {
-        matches!(content_type, "" | PROTOBUF | "application/x-protobuf" | "application/proto")
-    }
-}
-
-#[cfg(feature = "protobuf")]
-impl<T: prost::Message> Encode<T> for Protobuf {
-    fn encode(value: &T) -> Result<Bytes> {
-        Ok(value.encode_to_vec().into())
-    }
-}
-
-#[cfg(feature = "protobuf")]
-impl<T: prost::Message + Default> Decode<T> for Protobuf {
-    fn decode(body: Bytes) -> Result<T> {
-        T::decode(body).map_err(|error| {
-            Error::invalid_input(format!("the body is not the message expected: {error}"))
-        })
     }
 }
 

@@ -16,6 +16,8 @@ mod signals;
 pub use micro_core::codec;
 pub use micro_core::{Bytes, Error, ErrorKind, Header, RequestState, Result};
 pub use micro_core::{broker, registry, transport};
+#[cfg(feature = "schemars")]
+pub use schemars;
 
 pub use self::backends::Backends;
 pub use self::client::{Client, ClientBuilder, ClientOptions};

@@ -1,39 +1,55 @@
-//! A service to try things with: it sends back what it gets, or as much as is asked for.
+//! One service with every shape, in JSON and in protobuf as the caller has it, to try clients on.
 //!
 //! ```text
 //! $ cargo run --bin echo -- --profile=nats
-//! INFO serving service="echo" node="echo-0c1b…" address="_INBOX.…"
+//! {"serving":"echo","node":"echo-0c1b…","address":"_INBOX.…"}
+//! {"topic":"events","header":{"Content-Type":"application/json",…},"body":{"name":"Bob"}}
 //! ```
 //!
-//! `Echo.Echo` answers any body of any content type with the same; `Echo.Make` answers
-//! `{"bytes": n}` with a text of n bytes.
+//! Its endpoints and messages are in `examples/src/echo/echo.proto`: `Echo.Call`, `Echo.Fail` and so
+//! on. It prints a line when it can be called, and one for each event of its topic; what it logs
+//! goes to standard error.
+
+use std::sync::{Arc, OnceLock};
 
 use clap::Parser;
-use micro::{Context, Service};
-use serde::Deserialize;
+use micro::{Running, Service};
+use micro_examples::echo::{self, events};
+use serde::Serialize;
 
 #[derive(Parser)]
-#[command(about = "Sends back what it gets, until Ctrl-C")]
+#[command(about = "Answers as it is asked to, until Ctrl-C; prints events as lines of JSON")]
 struct Options {
     #[command(flatten)]
     micro: micro::Flags,
+    /// The topic whose events are printed; wildcards work
+    #[arg(long, default_value = "events")]
+    topic: String,
+    /// The queue whose members share the events [default: none, each event is for all]
+    #[arg(long)]
+    queue: Option<String>,
 }
 
-#[derive(Deserialize)]
-struct Make {
-    bytes: usize,
+#[derive(Serialize)]
+struct Serving<'a> {
+    serving: &'a str,
+    node: &'a str,
+    address: &'a str,
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     micro_examples::log("info");
     let options = Options::parse();
-    Service::builder("echo")
-        .raw_handler("Echo.Echo", async |_: Context, body| Ok(body))
-        .handler("Echo.Make", async |_: Context, make: Make| Ok("x".repeat(make.bytes)))
-        .flags(&options.micro)
-        .build()?
-        .run()
-        .await?;
+    let node = Arc::new(OnceLock::new());
+    let server = events::print(echo::server(node.clone()), &options.topic, options.queue);
+    let service = Service::builder("echo").server(server).flags(&options.micro).build()?;
+    node.get_or_init(|| service.node_id());
+    service.run_with(say_serving).await?;
     Ok(())
+}
+
+fn say_serving(running: &Running) {
+    let node = running.node();
+    events::line(&Serving { serving: running.name(), node: &node.id, address: &node.address });
 }

@@ -65,12 +65,16 @@ where
     Fut: Future<Output = Result<R>> + Send + 'static,
 {
     Handler(Arc::new(move |context, given, body| {
-        let decoded = check_content_type::<C>(given.as_deref()).and_then(|()| C::decode(body));
+        let decoded = check_content_type::<C>(given.as_deref())
+            .and_then(|()| C::decode_as(body, given.as_deref().unwrap_or_default()));
         match decoded {
             Ok(value) => {
-                let content_type = given.unwrap_or(C::CONTENT_TYPE.into());
+                let content_type = C::reply_content_type(given);
                 let working = handler(context, value);
-                Box::pin(async move { Ok(Reply::new(content_type, C::encode(&working.await?)?)) })
+                Box::pin(async move {
+                    let body = C::encode_as(&working.await?, &content_type)?;
+                    Ok(Reply::new(content_type, body))
+                })
             }
             Err(error) => Box::pin(ready(Err(error))),
         }

@@ -6,7 +6,10 @@ mod handler;
 mod incoming;
 mod options;
 mod pump;
+#[cfg(feature = "schemars")]
+mod schema;
 mod subscriber;
+mod types;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -29,6 +32,7 @@ pub use self::incoming::{IncomingCall, IncomingEvent};
 pub use self::options::{ServerOptions, SubscriberOptions};
 use self::pump::{Pump, Serving};
 use self::subscriber::{Subscriber, Subscribers};
+use self::types::Types;
 use crate::client::Client;
 use crate::clock::after;
 use crate::context::Context;
@@ -63,6 +67,7 @@ pub struct Server {
     subscribers: Vec<Subscriber>,
     /// How many calls of an endpoint are served at once.
     limits: BTreeMap<String, usize>,
+    types: Types,
     call_layers: Layers<IncomingCall, Reply>,
     event_layers: Layers<IncomingEvent, ()>,
     flaw: Option<Arc<Error>>,
@@ -99,6 +104,29 @@ impl Server {
         Fut: Future<Output = Result<R>> + Send + 'static,
     {
         self.handler_with::<micro_core::codec::Protobuf, T, R, F, Fut>(endpoint, handler)
+    }
+
+    /// Serves an endpoint with bodies in JSON or protobuf, as the content type of the request says;
+    /// see [`JsonOrProtobuf`](micro_core::codec::JsonOrProtobuf).
+    ///
+    /// ```
+    /// use micro::{Context, Server};
+    ///
+    /// // A `String` is google.protobuf.StringValue, and in JSON a string.
+    /// let hello = async |_: Context, name: String| Ok(format!("Hello {name}"));
+    /// let server = Server::new().json_or_proto_handler("Greeter.Hello", hello);
+    /// ```
+    #[cfg(feature = "protobuf")]
+    #[must_use]
+    pub fn json_or_proto_handler<T, R, F, Fut>(self, endpoint: &str, handler: F) -> Self
+    where
+        micro_core::codec::JsonOrProtobuf: Decode<T> + Encode<R>,
+        T: 'static,
+        R: Send + 'static,
+        F: Fn(Context, T) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<R>> + Send + 'static,
+    {
+        self.handler_with::<micro_core::codec::JsonOrProtobuf, T, R, F, Fut>(endpoint, handler)
     }
 
     /// Serves an endpoint with bytes as they are, of whatever content type; the answer has that
@@ -139,6 +167,46 @@ impl Server {
     #[must_use]
     pub fn limit(mut self, endpoint: &str, calls: usize) -> Self {
         self.limits.insert(endpoint.to_owned(), calls);
+        self
+    }
+
+    /// Tells the registry what an endpoint takes and gives, whatever kind of handler it has. Without
+    /// it these stay unknown.
+    ///
+    /// A type is told as go-micro tells those of a Go service: names of fields as they are in JSON,
+    /// and Go's names of types (`int32`, `[]string`, `map[string]bool`; an enum by its own name).
+    /// Optional fields have the type of what they hold, lists and maps the fields of what is in
+    /// them. What contains itself, or more than go in one message, is named without its fields.
+    /// `()` is nothing to tell. Fields are in alphabetical order, or as in the source with the
+    /// feature `preserve_order` of `schemars`.
+    ///
+    /// ```
+    /// use micro::{Context, Server};
+    /// use schemars::JsonSchema;
+    /// use serde::{Deserialize, Serialize};
+    ///
+    /// #[derive(Deserialize, JsonSchema)]
+    /// struct Hello { name: String }
+    /// #[derive(Serialize, JsonSchema)]
+    /// struct Greeting { greeting: String }
+    ///
+    /// let server = Server::new()
+    ///     .handler("Greeter.Hello", async |_: Context, hello: Hello| {
+    ///         Ok(Greeting { greeting: format!("Hello {}", hello.name) })
+    ///     })
+    ///     .describe::<Hello, Greeting>("Greeter.Hello");
+    /// let request = server.endpoints()[0].request.clone().expect("it is described");
+    /// assert_eq!((request.kind.as_str(), request.values[0].name.as_str()), ("Hello", "name"));
+    /// assert_eq!(request.values[0].kind, "string");
+    /// ```
+    #[cfg(feature = "schemars")]
+    #[must_use]
+    pub fn describe<T, R>(mut self, endpoint: &str) -> Self
+    where
+        T: schemars::JsonSchema + ?Sized,
+        R: schemars::JsonSchema + ?Sized,
+    {
+        self.types.set(endpoint, schema::read::<T>(), schema::written::<R>());
         self
     }
 
@@ -210,7 +278,7 @@ impl Server {
 
     /// What can be called and what is subscribed, as a registry tells it.
     pub fn endpoints(&self) -> Vec<Described> {
-        let called = self.handlers.keys().map(Described::new);
+        let called = self.handlers.keys().map(|name| self.types.described(name));
         let subscribed = self.subscribers.iter().map(|subscriber| {
             Described::new(subscriber.topic.as_str())
                 .with_metadata("subscriber", "true")
@@ -239,6 +307,10 @@ impl Server {
         }
         if let Some(unknown) = self.limits.keys().find(|name| !self.handlers.contains_key(*name)) {
             let detail = format!("there is a limit for endpoint {unknown}, but no handler");
+            return Err(Error::invalid_input(detail));
+        }
+        if let Some(unknown) = self.types.other_than(|name| self.handlers.contains_key(name)) {
+            let detail = format!("endpoint {unknown} is described, but has no handler");
             return Err(Error::invalid_input(detail));
         }
         let limit = |name: &String| self.limits.get(name).copied().unwrap_or(usize::MAX);

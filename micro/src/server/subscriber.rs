@@ -58,8 +58,8 @@ impl Subscriber {
         let handle = move |context: Context, message: &Message| -> Handling {
             let given =
                 message.header.get_ignore_case(CONTENT_TYPE).filter(|text| !text.is_empty());
-            let decoded =
-                check_content_type::<C>(given).and_then(|()| C::decode(message.body.clone()));
+            let decoded = check_content_type::<C>(given)
+                .and_then(|()| C::decode_as(message.body.clone(), given.unwrap_or_default()));
             match decoded {
                 Ok(event) => Box::pin(handler(context, event)),
                 Err(error) => Box::pin(ready(Err(error))),

@@ -90,6 +90,21 @@ impl ServiceBuilder {
         self
     }
 
+    /// Serves an endpoint with bodies in JSON or protobuf, as the request has them; see
+    /// [`Server::json_or_proto_handler`].
+    #[cfg(feature = "protobuf")]
+    pub fn json_or_proto_handler<T, R, F, Fut>(mut self, endpoint: &str, handler: F) -> Self
+    where
+        micro_core::codec::JsonOrProtobuf: Decode<T> + Encode<R>,
+        T: 'static,
+        R: Send + 'static,
+        F: Fn(Context, T) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<R>> + Send + 'static,
+    {
+        self.server = self.server.json_or_proto_handler(endpoint, handler);
+        self
+    }
+
     /// Serves an endpoint with bytes as they are; see [`Server::raw_handler`].
     pub fn raw_handler<F, Fut>(mut self, endpoint: &str, handler: F) -> Self
     where
@@ -157,6 +172,17 @@ impl ServiceBuilder {
     /// Serves so many calls of an endpoint at once; see [`Server::limit`].
     pub fn limit(mut self, endpoint: &str, calls: usize) -> Self {
         self.server = self.server.limit(endpoint, calls);
+        self
+    }
+
+    /// Tells the registry what an endpoint takes and gives; see [`Server::describe`].
+    #[cfg(feature = "schemars")]
+    pub fn describe<T, R>(mut self, endpoint: &str) -> Self
+    where
+        T: schemars::JsonSchema + ?Sized,
+        R: schemars::JsonSchema + ?Sized,
+    {
+        self.server = self.server.describe::<T, R>(endpoint);
         self
     }
 

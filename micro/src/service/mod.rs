@@ -83,6 +83,11 @@ impl Service {
         &self.identity.name
     }
 
+    /// The id of its node, as a registry will tell it: `<name>-<id>`.
+    pub fn node_id(&self) -> String {
+        format!("{}-{}", self.identity.name, self.identity.id)
+    }
+
     /// A client over the same backends.
     pub fn client(&self) -> Client {
         self.client.clone()
@@ -100,6 +105,7 @@ impl Service {
     /// `InvalidInput` for a name, endpoint, topic or address that is none; `Conflict` for an
     /// address that is taken; `TooLarge` for a description that cannot be registered.
     pub async fn start(self) -> Result<Running> {
+        let id = self.node_id();
         let Self { identity, server, server_options, backends, client, times } = self;
         let mut record = Record::new(&identity.name, &identity.version);
         record.endpoints = server.endpoints();
@@ -115,7 +121,7 @@ impl Service {
             )
             .await?;
         let address = identity.advertise.as_deref().unwrap_or(&server.address).to_owned();
-        let mut node = Node::new(format!("{}-{}", identity.name, identity.id), address)
+        let mut node = Node::new(id, address)
             .with_metadata("broker", backends.broker.name())
             .with_metadata("registry", backends.registry.name())
             .with_metadata("transport", backends.transport.name())
@@ -133,9 +139,18 @@ impl Service {
     /// # Errors
     /// As for `start` and `stop`; `Cancelled` after a second signal; why it cannot serve any more.
     pub async fn run(self) -> Result<()> {
+        self.run_with(|_| {}).await
+    }
+
+    /// [`run`](Self::run)s, and tells this when it serves and a signal would stop it in order.
+    ///
+    /// # Errors
+    /// As for `run`.
+    pub async fn run_with(self, serving: impl FnOnce(&Running)) -> Result<()> {
         // Before anybody can know that it serves.
         let mut signals = Signals::listen()?;
         let running = self.start().await?;
+        serving(&running);
         let signal = tokio::select! {
             signal = signals.next() => signal?,
             error = running.failed() => {

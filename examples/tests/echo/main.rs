@@ -1,0 +1,75 @@
+//! What `echo` promises, as a process over a real nats-server: each endpoint in JSON and in
+//! protobuf, and events.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "../program/mod.rs"]
+mod program;
+
+mod endpoints;
+mod events;
+mod wire;
+
+use micro::nats::{Nats, NatsBroker, NatsRegistry, NatsTransport};
+use micro::{Client, Result};
+use micro_examples::echo::{Req, Rsp};
+use micro_testkit::server::NatsServer;
+use serde_json::Value;
+
+use self::program::{Program, nats_flags, strs};
+
+/// A service that serves, and what it said then.
+struct Echo {
+    program: Program,
+    serving: Value,
+}
+
+impl Echo {
+    async fn start(nats: &NatsServer, more: &[&str]) -> Self {
+        let flags = nats_flags(&nats.address());
+        let args = [&strs(&flags)[..], more].concat();
+        let mut program = Program::start(env!("CARGO_BIN_EXE_echo"), &args);
+        let serving = serde_json::from_str(&program.line().await).unwrap();
+        let echo = Self { program, serving };
+        // What is published from now on by others reaches it: it was answered over one connection.
+        let (name, address) = (echo.serving["serving"].as_str().unwrap(), echo.address());
+        let call = client(nats).call::<_, Rsp>(name, "Echo.Who", &()).address(address);
+        assert_eq!(call.await.unwrap().greeting, echo.node());
+        echo
+    }
+
+    fn address(&self) -> &str {
+        self.serving["address"].as_str().unwrap()
+    }
+
+    fn node(&self) -> &str {
+        self.serving["node"].as_str().unwrap()
+    }
+}
+
+fn client(nats: &NatsServer) -> Client {
+    let nats = Nats::new([nats.address()]).unwrap();
+    Client::builder()
+        .registry(NatsRegistry::with(&nats))
+        .transport(NatsTransport::with(&nats))
+        .broker(NatsBroker::with(&nats))
+        .build()
+        .unwrap()
+}
+
+/// The same call in JSON and in protobuf, which have the same result.
+async fn both(client: &Client, endpoint: &str, req: &Req) -> Result<Rsp> {
+    let json = client.call::<_, Rsp>("echo", endpoint, req).await;
+    let protobuf = client.call_proto::<_, Rsp>("echo", endpoint, req).await;
+    match (json, protobuf) {
+        (Ok(json), Ok(protobuf)) => {
+            assert_eq!(json, protobuf, "{endpoint}");
+            Ok(json)
+        }
+        (Err(json), Err(protobuf)) => {
+            assert_eq!(json.to_wire(), protobuf.to_wire(), "{endpoint}");
+            assert_eq!(json.request(), protobuf.request(), "{endpoint}");
+            Err(json)
+        }
+        differ => panic!("{endpoint}: {differ:?}"),
+    }
+}
