@@ -1,0 +1,104 @@
+// What of go-micro v3 the peer uses, under names that every generation has.
+
+//go:build v3
+
+package main
+
+import (
+	"time"
+
+	bnats "github.com/asim/go-micro/plugins/broker/nats/v3"
+	rnats "github.com/asim/go-micro/plugins/registry/nats/v3"
+	tnats "github.com/asim/go-micro/plugins/transport/nats/v3"
+	"github.com/asim/go-micro/v3/broker"
+	"github.com/asim/go-micro/v3/client"
+	"github.com/asim/go-micro/v3/codec/bytes"
+	"github.com/asim/go-micro/v3/errors"
+	"github.com/asim/go-micro/v3/metadata"
+	"github.com/asim/go-micro/v3/registry"
+	"github.com/asim/go-micro/v3/selector"
+	"github.com/asim/go-micro/v3/server"
+	"github.com/asim/go-micro/v3/transport"
+)
+
+const generation = "v3"
+
+type (
+	microBroker     = broker.Broker
+	microClient     = client.Client
+	microEvent      = broker.Event
+	microFrame      = bytes.Frame
+	microHandling   = server.Option
+	microMessage    = broker.Message
+	microMetadata   = metadata.Metadata
+	microNode       = registry.Node
+	microPacket     = transport.Message
+	microRegistry   = registry.Registry
+	microServer     = server.Server
+	microService    = registry.Service
+	microSocket     = transport.Client
+	microStream     = client.Stream
+	microSubscriber = broker.Subscriber
+	microTransport  = transport.Transport
+	microCallOption = client.CallOption
+	serverStream    = server.Stream
+)
+
+var (
+	newServer        = server.NewServer
+	serverName       = server.Name
+	serverVersion    = server.Version
+	serverId         = server.Id
+	serverMetadata   = server.Metadata
+	serverRegistry   = server.Registry
+	serverTransport  = server.Transport
+	serverBroker     = server.Broker
+	serverAddress    = server.Address
+	serverInterval   = server.RegisterInterval
+	subscriberQueue  = server.SubscriberQueue
+	newClient        = client.NewClient
+	clientRegistry   = client.Registry
+	clientTransport  = client.Transport
+	clientBroker     = client.Broker
+	clientSelector   = client.Selector
+	clientPoolSize   = client.PoolSize
+	callAddress      = client.WithAddress
+	callTimeout      = client.WithRequestTimeout
+	callRetries      = client.WithRetries
+	contentType      = client.WithContentType
+	messageContent   = client.WithMessageContentType
+	streamingRequest = client.StreamingRequest
+	newSelector      = selector.NewSelector
+	selectorRegistry = selector.Registry
+	brokerQueue      = broker.Queue
+	watchService     = registry.WatchService
+	newError         = errors.New
+	newContext       = metadata.NewContext
+	fromContext      = metadata.FromContext
+)
+
+func natsRegistry(address string) microRegistry {
+	return rnats.NewRegistry(registry.Addrs(address))
+}
+
+// How long a socket waits for a message is go-micro's own default, unless it is given.
+func natsTransport(address string, silence time.Duration) microTransport {
+	options := []transport.Option{transport.Addrs(address)}
+	if silence > 0 {
+		options = append(options, transport.Timeout(silence))
+	}
+	return tnats.NewTransport(options...)
+}
+
+func natsBroker(address string) microBroker {
+	return bnats.NewBroker(broker.Addrs(address))
+}
+
+func httpTransport() microTransport {
+	return transport.NewHTTPTransport()
+}
+
+// How long one attempt may take: this generation has no such limit but the call's own.
+func attemptTimeout(time.Duration) []microCallOption {
+	return nil
+}

@@ -1,0 +1,143 @@
+//! One nats-server, and what a test has on it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use micro::nats::registry::Options as RegistryOptions;
+use micro::nats::{Nats, NatsBroker, NatsRegistry, NatsTransport};
+use micro::{Client, ClientOptions, Service, ServiceBuilder};
+use micro_testkit::server::NatsServer;
+
+use crate::generation::Generation;
+use crate::go::{GoClient, GoService};
+use crate::process::Process;
+use crate::record::Recorder;
+
+/// One nats-server of a test's own, and what it has on it.
+#[derive(Debug)]
+pub struct World {
+    /// The server.
+    pub server: NatsServer,
+    names: Arc<AtomicU32>,
+}
+
+/// The `echo` example as a program. Its lines are the events that it receives.
+#[derive(Debug)]
+pub struct Echo {
+    /// The program.
+    pub process: Process,
+    /// The id of its node.
+    pub node: String,
+    /// Where it listens.
+    pub address: String,
+}
+
+impl World {
+    /// Starts a nats-server.
+    pub async fn start() -> Self {
+        Self { server: NatsServer::start().await, names: Arc::default() }
+    }
+
+    /// `127.0.0.1:PORT` of the server.
+    pub fn address(&self) -> String {
+        self.server.address()
+    }
+
+    /// A go-micro service of this name that can be called.
+    pub async fn go(&self, generation: Generation, name: &str) -> GoService {
+        self.go_with(generation, name, &[]).await
+    }
+
+    /// [`go`](Self::go), with arguments of the peer.
+    pub async fn go_with(&self, generation: Generation, name: &str, args: &[&str]) -> GoService {
+        GoService::start(generation, &self.address(), name, args).await
+    }
+
+    /// A go-micro client.
+    pub async fn go_client(&self, generation: Generation) -> GoClient {
+        self.go_client_with(generation, &[]).await
+    }
+
+    /// [`go_client`](Self::go_client), with arguments of the peer.
+    pub async fn go_client_with(&self, generation: Generation, args: &[&str]) -> GoClient {
+        GoClient::start(generation, &self.address(), args).await
+    }
+
+    /// The `echo` example under this name, once it can be called.
+    pub async fn echo(&self, name: &str) -> Echo {
+        self.echo_with(name, &[]).await
+    }
+
+    /// [`echo`](Self::echo), with flags.
+    pub async fn echo_with(&self, name: &str, flags: &[&str]) -> Echo {
+        let address = self.address();
+        let mut all: Vec<String> = ["registry", "transport", "broker"]
+            .iter()
+            .flat_map(|what| [format!("--{what}=nats"), format!("--{what}_address={address}")])
+            .collect();
+        all.push(format!("--server_name={name}"));
+        all.extend(flags.iter().map(|&flag| flag.to_owned()));
+        let mut process = Process::start(&format!("echo {name}"), echo_program(), &all);
+        let line = process.line_with("serving").await;
+        let text = |key: &str| line[key].as_str().unwrap_or_default().to_owned();
+        assert_eq!(text("serving"), name);
+        Echo { node: text("node"), address: text("address"), process }
+    }
+
+    /// A connection of its own, as a process has one.
+    pub fn connection(&self) -> Nats {
+        Nats::new([self.address()]).expect("the server has an address")
+    }
+
+    /// Records what is sent to this subject, from now on.
+    pub async fn record(&self, subject: &str) -> Recorder {
+        Recorder::start(self.connection(), subject).await
+    }
+
+    /// A Rust client, as of a process of its own.
+    pub fn client(&self) -> Client {
+        self.client_with(ClientOptions::default(), RegistryOptions::default())
+    }
+
+    /// [`client`](Self::client), with options.
+    pub fn client_with(&self, options: ClientOptions, registry: RegistryOptions) -> Client {
+        let nats = self.connection();
+        let registry = NatsRegistry::with_options(&nats, registry).expect("the options are valid");
+        Client::builder()
+            .registry(registry)
+            .transport(NatsTransport::with(&nats))
+            .broker(NatsBroker::with(&nats))
+            .options(options)
+            .build()
+            .expect("a client over NATS")
+    }
+
+    /// A Rust service, as of a process of its own.
+    pub fn service(&self, name: &str) -> ServiceBuilder {
+        let nats = self.connection();
+        Service::builder(name)
+            .registry(NatsRegistry::with(&nats))
+            .transport(NatsTransport::with(&nats))
+            .broker(NatsBroker::with(&nats))
+    }
+
+    /// A name that no other service of this world has.
+    pub fn name(&self, kind: &str) -> String {
+        format!("{kind}{}", self.names.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// The program of the example; `ci/interop` builds it.
+fn echo_program() -> PathBuf {
+    let given = std::env::var_os("MICRO_INTEROP_ECHO").map(PathBuf::from);
+    // A test is target/debug/deps/NAME.
+    let beside = || Some(std::env::current_exe().ok()?.parent()?.parent()?.join(Path::new("echo")));
+    let program = given.or_else(beside).unwrap_or_default();
+    assert!(
+        program.exists(),
+        "no {}: run these tests with ci/interop, which builds it",
+        program.display()
+    );
+    program
+}

@@ -1,0 +1,54 @@
+//! Work that takes longer than the minute after which go-micro drops a silent socket.
+
+use micro_interop::Req;
+
+const SECONDS: u64 = 70;
+
+fn long() -> Req {
+    Req { millis: 70_000, ..Req::named("long") }
+}
+
+cell! { long_work {
+    go_calls_rust: [a_call_of_seventy_seconds_is_answered]
+    rust_calls_go: [a_call_of_seventy_seconds_is_answered]
+} }
+
+pub(crate) mod go_calls_rust {
+    use micro_interop::{Command, Generation, Helper, Rsp, World};
+
+    use super::{SECONDS, long};
+
+    /// A Go client itself gives a socket up after a minute without a message, unless its transport has another timeout
+    /// (v6: transport/nats/nats.go:190).
+    pub(crate) async fn a_call_of_seventy_seconds_is_answered(generation: Generation) {
+        let world = World::start().await;
+        let _helper = Helper::start(&world, "helper").await;
+        let go = world.go_client_with(generation, &["--silence", "100s"]).await;
+        let outcome =
+            go.execute(Command::call("helper", "Peer.Run").body(&long()).millis(100_000)).await;
+        let reply: Rsp = serde_json::from_value(outcome.result.unwrap()).unwrap();
+        assert_eq!(reply.greeting, "ran long");
+        assert!(outcome.millis >= SECONDS * 1_000, "{} ms", outcome.millis);
+    }
+}
+
+pub(crate) mod rust_calls_go {
+    use std::time::{Duration, Instant};
+
+    use micro_interop::{Generation, Rsp, World};
+
+    use super::{SECONDS, long};
+
+    pub(crate) async fn a_call_of_seventy_seconds_is_answered(generation: Generation) {
+        let world = World::start().await;
+        let _go = world.go(generation, "go").await;
+        let client = world.client();
+        let began = Instant::now();
+        let call =
+            client.call::<_, Rsp>("go", "Peer.Run", &long()).timeout(Duration::from_secs(100));
+        let reply = call.await.unwrap();
+        // It was not run again.
+        assert_eq!((&*reply.greeting, reply.value), ("ran long", 1));
+        assert!(began.elapsed() >= Duration::from_secs(SECONDS), "{:?}", began.elapsed());
+    }
+}
