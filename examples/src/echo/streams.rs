@@ -37,7 +37,7 @@ async fn count(_: Context, req: Req, values: Sender<Rsp>) -> Result<()> {
         0 => Ok(()),
         code => {
             let detail = format!("failed as asked: {}", req.name);
-            Err(Error::with_code(code, detail).with_id("echo.count"))
+            Err(Error::with_code(code, detail).with_id("echo.fail"))
         }
     }
 }

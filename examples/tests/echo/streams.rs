@@ -26,7 +26,7 @@ async fn all_shapes<C: Codec + Encode<Req> + Decode<Rsp>>(client: &Client) {
         assert_eq!(counted.recv().await.unwrap().unwrap().value, value);
     }
     let error = counted.recv().await.unwrap_err();
-    assert_eq!((error.code(), error.id()), (409, "echo.count"));
+    assert_eq!((error.code(), error.id()), (409, "echo.fail"));
     assert_eq!(error.detail(), "failed as asked: Bob");
 
     let sum = client.stream("echo", "Echo.Sum").codec::<C>();
