@@ -179,6 +179,11 @@ impl GoClient {
         .await
     }
 
+    /// `kill -9`, and waits until it is gone.
+    pub async fn kill(self) {
+        self.process.into_inner().kill().await;
+    }
+
     /// Whether it runs.
     pub async fn is_alive(&self) -> bool {
         self.process.lock().await.is_alive()

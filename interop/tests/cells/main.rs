@@ -15,3 +15,4 @@ mod leases;
 mod long_work;
 mod mixed_fleet;
 mod restart;
+mod streams;
