@@ -77,9 +77,12 @@ func serve(args []string) error {
 	if err := callable(registry, client, *name, node, server.Options().Address); err != nil {
 		return err
 	}
+	// From here on whoever has read the line may tell it to end.
+	told := make(chan os.Signal, 1)
+	signal.Notify(told, syscall.SIGTERM, syscall.SIGINT)
 	print(map[string]string{"serving": *name, "node": node, "address": server.Options().Address, "generation": generation})
 
-	untilTold()
+	untilEnd(told)
 	if err := server.Stop(); err != nil {
 		return err
 	}
@@ -115,9 +118,7 @@ func registered(registry microRegistry, name, node string) bool {
 	return false
 }
 
-func untilTold() {
-	told := make(chan os.Signal, 1)
-	signal.Notify(told, syscall.SIGTERM, syscall.SIGINT)
+func untilEnd(told <-chan os.Signal) {
 	ended := make(chan struct{})
 	go func() {
 		io.Copy(io.Discard, bufio.NewReader(os.Stdin))

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::messages::base64;
+use crate::base64;
 
 /// What a Go client is told to do; `interop/go/client.go` lists what there is.
 #[derive(Clone, Debug)]

@@ -6,7 +6,6 @@
 mod command;
 mod generation;
 mod go;
-mod messages;
 mod process;
 mod record;
 mod rust;
@@ -15,16 +14,34 @@ mod world;
 pub use self::command::Command;
 pub use self::generation::Generation;
 pub use self::go::{GoClient, GoError, GoService, Outcome};
-pub use self::messages::{Req, Rsp};
 pub use self::process::Process;
 pub use self::record::{Recorded, Recorder};
-pub use self::rust::{Gauge, Helper, Relayed};
+pub use self::rust::{Event, Gauge, Helper, Relayed};
 pub use self::world::{Echo, World};
+pub use micro_examples::echo::{Req, Rsp};
 
 use std::time::Duration;
 
 /// How long anything may take that has no limit of its own: generous, for a busy machine.
 pub const LIMIT: Duration = Duration::from_secs(40);
+
+/// A request with a name.
+pub fn named(name: impl Into<String>) -> Req {
+    Req { name: name.into(), ..Req::default() }
+}
+
+/// Bytes as JSON carries them.
+pub fn base64(data: &[u8]) -> String {
+    base64_simd::STANDARD.encode_to_string(data)
+}
+
+/// What JSON carries, as bytes.
+///
+/// # Panics
+/// If it is none of that.
+pub fn from_base64(text: &str) -> Vec<u8> {
+    base64_simd::STANDARD.decode_to_vec(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
 
 /// Waits for something that has a limit; `what` is what is missing when it passes.
 ///

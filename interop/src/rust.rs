@@ -5,12 +5,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use micro::codec::JsonOrProtobuf;
+use micro::server::SubscriberOptions;
 use micro::{Context, Running};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::messages::{Req, Rsp};
+use tokio::sync::{Mutex as AsyncMutex, mpsc};
+
 use crate::world::World;
+use crate::{Req, Rsp, limited};
 
 /// A Rust service with the endpoints of the Go peer's `Peer`, and `Echo.Meta`.
 #[derive(Debug)]
@@ -19,6 +23,16 @@ pub struct Helper {
     pub running: Running,
     /// What its handlers do.
     pub gauge: Gauge,
+    events: AsyncMutex<mpsc::Receiver<Event>>,
+}
+
+/// An event as a typed subscriber has it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    /// The publisher's metadata.
+    pub metadata: BTreeMap<String, String>,
+    /// Its body.
+    pub body: Req,
 }
 
 /// How its handlers fare.
@@ -56,10 +70,11 @@ impl Relayed {
 }
 
 impl Helper {
-    /// Starts it under this name.
+    /// Starts it under this name; it also subscribes to `helper.events`.
     pub async fn start(world: &World, name: &str) -> Self {
         let gauge = Gauge::default();
         let (ran, slow) = (gauge.clone(), gauge.clone());
+        let (tell, events) = mpsc::channel(10_000);
         let service = world
             .service(name)
             .handler("Peer.Relay", relay)
@@ -92,10 +107,35 @@ impl Helper {
             .handler("Peer.Greet", async |_: Context, req: Req| {
                 Ok(Rsp { greeting: format!("Hello {}", req.name), ..Rsp::default() })
             })
-            .raw_handler("Peer.Raw", async |_: Context, body| Ok(body));
+            .raw_handler("Peer.Raw", async |_: Context, body| Ok(body))
+            .subscriber_with::<JsonOrProtobuf, _, _, _>(
+                "helper.events",
+                SubscriberOptions::default().in_order(),
+                move |context: Context, body: Req| {
+                    let told = tell.try_send(Event { metadata: metadata(&context), body });
+                    async move { told.map_err(|error| micro::Error::internal(error.to_string())) }
+                },
+            );
         let service = service.build().expect("the service is valid");
-        Self { running: service.start().await.expect("the service starts"), gauge }
+        Self {
+            running: service.start().await.expect("the service starts"),
+            gauge,
+            events: events.into(),
+        }
     }
+
+    /// The next event.
+    ///
+    /// # Panics
+    /// If none comes in time.
+    pub async fn event(&self) -> Event {
+        let mut events = self.events.lock().await;
+        limited("an event", events.recv()).await.expect("the service is there")
+    }
+}
+
+fn metadata(context: &Context) -> BTreeMap<String, String> {
+    context.metadata().iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
 }
 
 async fn relay(context: Context, relayed: Relayed) -> micro::Result<Vec<Value>> {

@@ -13,7 +13,7 @@ cell! { deadline {
 } }
 
 pub(crate) mod go_calls_rust {
-    use micro_interop::{Command, Generation, Helper, Req, Rsp, World, eventually};
+    use micro_interop::{Command, Generation, Helper, Req, Rsp, World, eventually, named};
 
     pub(crate) async fn the_limit_of_the_caller_reaches_the_handler(generation: Generation) {
         let world = World::start().await;
@@ -37,7 +37,7 @@ pub(crate) mod go_calls_rust {
         let world = World::start().await;
         let helper = Helper::start(&world, "helper").await;
         let go = world.go_client(generation).await;
-        let slow = Req { millis: 30_000, ..Req::named("slow") };
+        let slow = Req { millis: 30_000, ..named("slow") };
         let outcome = go.execute(Command::call("helper", "Peer.Run").body(&slow).millis(700)).await;
         let error = outcome.result.unwrap_err();
         assert_eq!((error.code, &*error.status), (408, "Request Timeout"), "{error:?}");
@@ -45,7 +45,7 @@ pub(crate) mod go_calls_rust {
         eventually("the end of the handler", async || (helper.gauge.stopped() == 1).then_some(()))
             .await;
         assert_eq!(helper.gauge.runs("slow"), 1);
-        let fast = Command::call("helper", "Peer.Run").body(&Req::named("fast"));
+        let fast = Command::call("helper", "Peer.Run").body(&named("fast"));
         let reply: Rsp = go.ask(fast).await.unwrap();
         assert_eq!(reply.greeting, "ran fast");
     }
@@ -55,7 +55,7 @@ pub(crate) mod rust_calls_go {
     use std::time::{Duration, Instant};
 
     use micro::{ErrorKind, RequestState};
-    use micro_interop::{Generation, Helper, Relayed, Req, Rsp, World};
+    use micro_interop::{Generation, Helper, Relayed, Req, Rsp, World, named};
 
     pub(crate) async fn the_limit_of_the_caller_reaches_the_handler(generation: Generation) {
         let world = World::start().await;
@@ -74,17 +74,17 @@ pub(crate) mod rust_calls_go {
         let _go = world.go(generation, "echo").await;
         let client = world.client();
         let began = Instant::now();
-        let slow = Req { millis: 3_000, ..Req::named("slow") };
+        let slow = Req { millis: 3_000, ..named("slow") };
         let call =
             client.call::<_, Rsp>("echo", "Peer.Run", &slow).timeout(Duration::from_millis(700));
         let error = call.await.unwrap_err();
         assert_eq!((error.kind(), error.code()), (ErrorKind::Timeout, 408), "{error:?}");
         assert_eq!(error.request(), Some(RequestState::Unknown), "{error:?}");
         assert!(began.elapsed() < Duration::from_millis(2_500), "{:?}", began.elapsed());
-        let reply: Rsp = client.call("echo", "Peer.Run", &Req::named("fast")).await.unwrap();
+        let reply: Rsp = client.call("echo", "Peer.Run", &named("fast")).await.unwrap();
         assert_eq!(reply.greeting, "ran fast");
         // What nobody waits for any more is not tried again.
-        let runs: Rsp = client.call("echo", "Peer.Runs", &Req::named("slow")).await.unwrap();
+        let runs: Rsp = client.call("echo", "Peer.Runs", &named("slow")).await.unwrap();
         assert_eq!(runs.value, 1);
     }
 

@@ -14,6 +14,7 @@ pub(crate) mod rust_calls_go {
 cell! { discovery {
     go_calls_rust: [
         one_query_tells_metadata_version_and_endpoints_whole,
+        the_types_of_a_rust_service_are_shown_where_it_gives_them,
         a_node_answers_one_query_once,
         a_list_names_each_service_and_version,
         a_watch_tells_of_coming_and_going,

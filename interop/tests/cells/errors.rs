@@ -19,7 +19,6 @@ cell! { errors {
         a_plain_error_arrives_as_its_text,
         an_unknown_endpoint_is_not_found,
         an_unknown_service_is_told_by_go_itself,
-        a_service_of_another_name_is_not_found,
         a_panicking_handler_answers_500_at_once_and_the_service_lives_on,
         a_body_that_does_not_decode_is_400,
         a_content_type_without_codec_is_415_with_the_id,

@@ -41,7 +41,7 @@ cell! { events {
 } }
 
 pub(crate) mod go_calls_rust {
-    use micro_interop::{Command, Generation, GoClient, World};
+    use micro_interop::{Command, Event, Generation, GoClient, Helper, Req, World, named};
     use serde_json::json;
 
     use super::{metadata, value, values};
@@ -54,22 +54,21 @@ pub(crate) mod go_calls_rust {
 
     pub(crate) async fn json_and_protobuf_arrive_with_their_metadata(generation: Generation) {
         let world = World::start().await;
-        let mut echo = world.echo("echo").await;
+        let (mut echo, helper) = tokio::join!(
+            world.echo_with("echo", &["--topic=helper.events"]),
+            Helper::start(&world, "helper")
+        );
         let go = world.go_client(generation).await;
-        for (number, content) in
-            ["application/json", "application/protobuf"].into_iter().enumerate()
-        {
-            let body = json!({ "name": "Bob", "value": number });
+        for content in ["application/json", "application/protobuf"] {
+            let body = Req { value: 7, ..named("Bob") };
             let command =
-                Command::new("publish").with("topic", "events").body(&body).content(content);
+                Command::new("publish").with("topic", "helper.events").body(&body).content(content);
             go.execute(command.metadata(&odd())).await.result.unwrap();
+            assert_eq!(helper.event().await, Event { metadata: arrived(generation), body });
+            // The example prints the header as it came.
             let event = echo.process.line_with("topic").await;
-            assert_eq!(
-                (&event["topic"], &event["body"]["name"]),
-                (&"events".into(), &"Bob".into()),
-                "{event}"
-            );
-            assert_eq!(value(&event), i64::try_from(number).unwrap(), "{event}");
+            assert_eq!(event["header"]["Content-Type"], content, "{event}");
+            assert_eq!(event["header"]["Micro-Topic"], "helper.events", "{event}");
             assert_eq!(metadata(&event), arrived(generation), "{event}");
         }
     }
@@ -110,36 +109,35 @@ pub(crate) mod go_calls_rust {
 
     pub(crate) async fn an_event_without_content_type_is_read_as_protobuf(generation: Generation) {
         let world = World::start().await;
-        let mut echo = world.echo("echo").await;
+        let helper = Helper::start(&world, "helper").await;
         let go = world.go_client(generation).await;
         // Fields 1, `name`, and 6, `value`.
-        let event = Command::new("publish")
-            .with("topic", "events")
-            .raw(b"\x0a\x03Bob\x30\x07")
-            .metadata(&[("Own", "1")]);
-        go.execute(event).await.result.unwrap();
-        let event = echo.process.line_with("topic").await;
-        assert_eq!((&event["body"]["name"], value(&event)), (&"Bob".into(), 7), "{event}");
-        assert_eq!(event["header"]["Own"], "1", "{event}");
+        let event =
+            Command::new("publish").with("topic", "helper.events").raw(b"\x0a\x03Bob\x30\x07");
+        go.execute(event.metadata(&[("Own", "1")])).await.result.unwrap();
+        let event = helper.event().await;
+        assert_eq!(event.body, Req { value: 7, ..named("Bob") });
+        assert_eq!(event.metadata["Own"], "1");
     }
 
     pub(crate) async fn what_does_not_decode_ends_no_subscription(generation: Generation) {
         let world = World::start().await;
-        let mut echo = world.echo("echo").await;
+        let helper = Helper::start(&world, "helper").await;
         let go = world.go_client(generation).await;
+        let publish = Command::new("publish").with("topic", "helper.events");
         for content in ["application/json", "text/cuneiform"] {
-            let event = Command::new("publish").with("topic", "events").raw(b"{\"name\":");
-            go.execute(event.metadata(&[("Content-Type", content)])).await.result.unwrap();
+            let event = publish.clone().raw(b"{\"name\":").metadata(&[("Content-Type", content)]);
+            go.execute(event).await.result.unwrap();
         }
-        publish(&go, 1).await;
-        assert_eq!(values(&mut echo.process, 1).await, [1]);
+        go.execute(publish.body(&named("Bob"))).await.result.unwrap();
+        assert_eq!(helper.event().await.body, named("Bob"));
     }
 }
 
 pub(crate) mod rust_calls_go {
     use micro::Client;
     use micro::codec::Protobuf;
-    use micro_interop::{Generation, Req, World};
+    use micro_interop::{Generation, Req, World, named};
 
     use super::{metadata, value, values};
     use crate::call::metadata::{arrived, odd};
@@ -154,7 +152,7 @@ pub(crate) mod rust_calls_go {
         let world = World::start().await;
         let mut go = world.go(generation, "echo").await;
         let client = world.client();
-        let event = Req { value: 7, ..Req::named("Bob") };
+        let event = Req { value: 7, ..named("Bob") };
         for mut event in
             [client.publish("events", &event), client.publish_with::<Protobuf, _>("events", &event)]
         {

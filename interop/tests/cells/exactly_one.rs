@@ -14,7 +14,7 @@ const CALLS: usize = 1_000;
 pub(crate) mod go_calls_rust {
     use std::collections::BTreeMap;
 
-    use micro_interop::{Command, Generation, Helper, Req, Rsp, World};
+    use micro_interop::{Command, Generation, Helper, Req, Rsp, World, base64, named};
     use serde_json::{Value, json};
 
     use super::CALLS;
@@ -27,7 +27,7 @@ pub(crate) mod go_calls_rust {
         for (round, taken) in [20, 30, 40].into_iter().enumerate() {
             let slow = json!({ "every": 5, "endpoint": "Peer.Run", "for": taken, "millis": 400, "attempt": 30, "retries": 2 });
             let load = Command::load("echo", "Peer.Greet", CALLS / 3, 16)
-                .with("name", round)
+                .with("name", format!("round{round}"))
                 .with("slow", slow);
             let tally: Value = go.ask(load).await.unwrap();
             assert_eq!((&tally["wrong"], &tally["failed"]), (&json!([]), &json!({})), "{tally}");
@@ -44,9 +44,8 @@ pub(crate) mod go_calls_rust {
         let packet = |number: usize, millis: i32, timeout: &str| {
             let header = json!({ key: number.to_string(), "Micro-Service": "echo", "Micro-Endpoint": "Peer.Run",
                                  "Micro-Method": "Peer.Run", "Content-Type": "application/json", "Timeout": timeout });
-            let body =
-                serde_json::to_vec(&Req { millis, ..Req::named(number.to_string()) }).unwrap();
-            json!({ "Header": header, "Body": base64_simd::STANDARD.encode_to_string(body) })
+            let body = serde_json::to_vec(&Req { millis, ..named(number.to_string()) }).unwrap();
+            json!({ "Header": header, "Body": base64(&body) })
         };
         // Half of them pass their deadline; each gets exactly one answer all the same.
         let packets: Vec<Value> = (0..100)
@@ -80,8 +79,8 @@ pub(crate) mod go_calls_rust {
         let world = World::start().await;
         let helper = Helper::start(&world, "echo").await;
         let go = world.go_client(generation).await;
-        go.ask::<Rsp>(Command::call("echo", "Peer.Run").body(&Req::named("warm"))).await.unwrap();
-        let slow = Req { millis: 5_000, ..Req::named("slow") };
+        go.ask::<Rsp>(Command::call("echo", "Peer.Run").body(&named("warm"))).await.unwrap();
+        let slow = Req { millis: 5_000, ..named("slow") };
         let call = Command::call("echo", "Peer.Run")
             .body(&slow)
             .millis(3_000)
@@ -99,7 +98,7 @@ pub(crate) mod rust_calls_go {
     use std::time::Duration;
 
     use micro::{ErrorKind, RequestState};
-    use micro_interop::{Generation, Req, Rsp, World};
+    use micro_interop::{Generation, Req, Rsp, World, named};
     use tokio::task::JoinSet;
 
     use super::CALLS;
@@ -115,12 +114,10 @@ pub(crate) mod rust_calls_go {
                 let mut gave_up = 0;
                 for number in (worker..CALLS).step_by(16) {
                     let name = number.to_string();
-                    let reply: Rsp =
-                        client.call("echo", "Echo.Call", &Req::named(&name)).await.unwrap();
+                    let reply: Rsp = client.call("echo", "Echo.Call", &named(&name)).await.unwrap();
                     assert_eq!(reply.greeting, format!("Hello {name}"));
                     if number % 5 == 4 {
-                        let slow =
-                            Req { millis: 20 + 10 * (number % 3) as i32, ..Req::named(&name) };
+                        let slow = Req { millis: 20 + 10 * (number % 3) as i32, ..named(&name) };
                         let call = client.call::<_, Rsp>("echo", "Peer.Run", &slow);
                         match call.timeout(Duration::from_millis(30)).await {
                             Ok(reply) => assert_eq!(reply.greeting, format!("ran {name}")),

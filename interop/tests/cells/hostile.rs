@@ -23,7 +23,7 @@ cell! { hostile {
 } }
 
 mod survived {
-    use micro_interop::{Command, Echo, Generation, GoClient, Req, Rsp, World};
+    use micro_interop::{Command, Echo, Generation, GoClient, Rsp, World, base64, named};
     use serde_json::{Value, json};
 
     async fn start(generation: Generation) -> (World, Echo, GoClient) {
@@ -39,8 +39,8 @@ mod survived {
         for (key, value) in more.as_object().unwrap() {
             header[key] = value.clone();
         }
-        let body = serde_json::to_vec(&Req::named(id)).unwrap();
-        json!({ "Header": header, "Body": base64_simd::STANDARD.encode_to_string(body) })
+        let body = serde_json::to_vec(&named(id)).unwrap();
+        json!({ "Header": header, "Body": base64(&body) })
     }
 
     /// The packets' answers: the id, and the greeting or the error.
@@ -142,7 +142,7 @@ mod survived {
         }
         raw.flush().await.unwrap();
         let reply: Rsp =
-            go.ask(Command::call("echo", "Echo.Call").body(&Req::named("Bob"))).await.unwrap();
+            go.ask(Command::call("echo", "Echo.Call").body(&named("Bob"))).await.unwrap();
         assert_eq!(reply.greeting, "Hello Bob");
         assert!(echo.process.is_alive());
     }

@@ -49,7 +49,7 @@ async fn removed(watcher: &mut Watcher) {
 pub(crate) mod go_calls_rust {
     use std::time::{Duration, Instant};
 
-    use micro_interop::{Command, Generation, Helper, Req, Rsp, World, eventually};
+    use micro_interop::{Command, Generation, Helper, Rsp, World, eventually, named};
     use serde_json::Value;
 
     use super::{removed, watching};
@@ -58,7 +58,7 @@ pub(crate) mod go_calls_rust {
         let world = World::start().await;
         let helper = Helper::start(&world, "helper").await;
         let go = world.go_client(generation).await;
-        let run = || Command::call("helper", "Peer.Run").body(&Req::named("Bob"));
+        let run = || Command::call("helper", "Peer.Run").body(&named("Bob"));
         go.ask::<Rsp>(run()).await.unwrap();
         helper.running.stop().await.unwrap();
         let found: Value = go.ask(Command::new("get").with("service", "helper")).await.unwrap();
@@ -78,7 +78,7 @@ pub(crate) mod go_calls_rust {
         let world = World::start().await;
         let echo = world.echo("echo").await;
         let go = world.go_client(generation).await;
-        go.ask::<Rsp>(Command::call("echo", "Echo.Call").body(&Req::named("Bob"))).await.unwrap();
+        go.ask::<Rsp>(Command::call("echo", "Echo.Call").body(&named("Bob"))).await.unwrap();
         let client = world.client();
         let mut watcher = watching(&client).await;
         let killed = Instant::now();
@@ -122,7 +122,7 @@ pub(crate) mod rust_calls_go {
     use std::time::{Duration, Instant};
 
     use micro::{ErrorKind, RequestState};
-    use micro_interop::{Generation, Req, Rsp, World, limited};
+    use micro_interop::{Generation, Req, Rsp, World, limited, named};
     use tokio::task::JoinSet;
 
     use super::{believing, echo, removed, watching};
@@ -177,15 +177,14 @@ pub(crate) mod rust_calls_go {
         let client = world.client();
         let mut calls = JoinSet::new();
         for number in 0..32 {
-            let req = Req { millis: 2_000, ..Req::named(number.to_string()) };
+            let req = Req { millis: 2_000, ..named(number.to_string()) };
             calls.spawn(client.call::<_, Rsp>("echo", "Peer.Run", &req).retries(0).into_future());
         }
         // All have begun once as many runs are known at the two of them.
         let begun = async |address: &str| {
             let mut runs = 0;
             for number in 0..32 {
-                let ask =
-                    client.call::<_, Rsp>("echo", "Peer.Runs", &Req::named(number.to_string()));
+                let ask = client.call::<_, Rsp>("echo", "Peer.Runs", &named(number.to_string()));
                 runs += ask.address(address).await.unwrap().value;
             }
             runs

@@ -1,11 +1,11 @@
 //! Work that takes longer than the minute after which go-micro drops a silent socket.
 
-use micro_interop::Req;
+use micro_interop::{Req, named};
 
 const SECONDS: u64 = 70;
 
 fn long() -> Req {
-    Req { millis: 70_000, ..Req::named("long") }
+    Req { millis: 70_000, ..named("long") }
 }
 
 cell! { long_work {

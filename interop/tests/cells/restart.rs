@@ -6,15 +6,14 @@ cell! { restart {
 } }
 
 pub(crate) mod go_calls_rust {
-    use micro_interop::{Command, Generation, Helper, Req, Rsp, World, eventually};
+    use micro_interop::{Command, Generation, Helper, Rsp, World, eventually, named};
     use serde_json::Value;
 
     pub(crate) async fn a_rust_service_is_called_again(generation: Generation) {
         let mut world = World::start().await;
         let helper = Helper::start(&world, "helper").await;
         let go = world.go_client(generation).await;
-        let run =
-            |name: &str| Command::call("helper", "Peer.Run").body(&Req::named(name)).millis(2_000);
+        let run = |name: &str| Command::call("helper", "Peer.Run").body(&named(name)).millis(2_000);
         go.ask::<Rsp>(run("before")).await.unwrap();
         world.server.kill().await;
         world.server.restart().await;
@@ -33,10 +32,10 @@ pub(crate) mod rust_calls_go {
     use std::time::Duration;
 
     use micro::Client;
-    use micro_interop::{Generation, Req, Rsp, World, eventually};
+    use micro_interop::{Generation, Req, Rsp, World, eventually, named};
 
     async fn called(client: &Client, name: &str) -> Option<Rsp> {
-        let call = client.call("echo", "Echo.Call", &Req::named(name));
+        let call = client.call("echo", "Echo.Call", &named(name));
         call.timeout(Duration::from_secs(2)).idempotent().await.ok()
     }
 

@@ -17,7 +17,7 @@ fn sized(size: usize) -> Req {
 }
 
 pub(crate) mod go_calls_rust {
-    use micro_interop::{Command, Generation, Helper, Req, Rsp, World};
+    use micro_interop::{Command, Generation, Helper, Req, Rsp, World, base64, named};
     use serde_json::Value;
 
     use super::{JSON, OCTET_STREAM, PROTOBUF, SIZES, bytes, sized};
@@ -27,7 +27,7 @@ pub(crate) mod go_calls_rust {
         let _echo = world.echo("echo").await;
         let go = world.go_client(generation).await;
         for content in [JSON, PROTOBUF] {
-            let call = Command::call("echo", "Echo.Call").body(&Req::named("Bob")).content(content);
+            let call = Command::call("echo", "Echo.Call").body(&named("Bob")).content(content);
             let reply: Rsp = go.ask(call).await.unwrap();
             assert_eq!(reply.greeting, "Hello Bob", "{content}");
         }
@@ -50,7 +50,7 @@ pub(crate) mod go_calls_rust {
         for content in [OCTET_STREAM, JSON, PROTOBUF] {
             let call = Command::call("helper", "Peer.Raw").raw(&bytes(256)).content(content);
             let reply: Value = go.ask(call).await.unwrap();
-            assert_eq!(reply, base64_simd::STANDARD.encode_to_string(bytes(256)), "{content}");
+            assert_eq!(reply, base64(&bytes(256)), "{content}");
         }
     }
 
@@ -75,7 +75,7 @@ pub(crate) mod go_calls_rust {
 }
 
 pub(crate) mod rust_calls_go {
-    use micro_interop::{Generation, Req, Rsp, World};
+    use micro_interop::{Generation, Req, Rsp, World, named};
 
     use super::{JSON, OCTET_STREAM, PROTOBUF, SIZES, bytes, sized};
 
@@ -83,7 +83,7 @@ pub(crate) mod rust_calls_go {
         let world = World::start().await;
         let _go = world.go(generation, "echo").await;
         let client = world.client();
-        let bob = Req::named("Bob");
+        let bob = named("Bob");
         let reply: Rsp = client.call("echo", "Echo.Call", &bob).await.unwrap();
         assert_eq!(reply.greeting, "Hello Bob");
         let reply: Rsp = client.call_proto("echo", "Echo.Call", &bob).await.unwrap();

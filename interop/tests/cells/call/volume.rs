@@ -5,7 +5,7 @@ const AT_ONCE: usize = 64;
 pub(crate) mod go_calls_rust {
     use std::collections::BTreeMap;
 
-    use micro_interop::{Command, Generation, Req, Rsp, World};
+    use micro_interop::{Command, Generation, Rsp, World, base64, from_base64, named};
     use serde_json::{Value, json};
 
     use super::AT_ONCE;
@@ -21,8 +21,8 @@ pub(crate) mod go_calls_rust {
         let packet = |number: usize| {
             let header = json!({ key: number.to_string(), "Micro-Service": "echo", "Micro-Endpoint": "Echo.Call",
                                  "Micro-Method": "Echo.Call", "Content-Type": "application/json" });
-            let body = serde_json::to_vec(&Req::named(number.to_string())).unwrap();
-            json!({ "Header": header, "Body": base64_simd::STANDARD.encode_to_string(body) })
+            let body = serde_json::to_vec(&named(number.to_string())).unwrap();
+            json!({ "Header": header, "Body": base64(&body) })
         };
         let packets: Vec<Value> = (0..AT_ONCE).map(packet).collect();
         // One more is waited for, to see that it does not come.
@@ -37,7 +37,7 @@ pub(crate) mod go_calls_rust {
     }
 
     fn greeted(reply: &Value, key: &str) -> (String, String) {
-        let body = base64_simd::STANDARD.decode_to_vec(reply["Body"].as_str().unwrap()).unwrap();
+        let body = from_base64(reply["Body"].as_str().unwrap());
         let body: Rsp = serde_json::from_slice(&body).unwrap();
         (reply["Header"][key].as_str().unwrap().to_owned(), body.greeting)
     }
@@ -58,7 +58,7 @@ pub(crate) mod rust_calls_go {
     use std::collections::BTreeSet;
     use std::time::{Duration, Instant};
 
-    use micro_interop::{Generation, Req, Rsp, World};
+    use micro_interop::{Generation, Req, Rsp, World, named};
     use tokio::task::JoinSet;
 
     use super::AT_ONCE;
@@ -102,8 +102,7 @@ pub(crate) mod rust_calls_go {
             calls.spawn(async move {
                 for round in 0..10 {
                     let name = format!("{number}-{round}");
-                    let reply: Rsp =
-                        client.call("echo", "Echo.Call", &Req::named(&name)).await.unwrap();
+                    let reply: Rsp = client.call("echo", "Echo.Call", &named(&name)).await.unwrap();
                     assert_eq!(reply.greeting, format!("Hello {name}"));
                 }
             });

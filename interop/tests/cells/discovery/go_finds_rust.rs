@@ -60,6 +60,27 @@ pub(crate) async fn one_query_tells_metadata_version_and_endpoints_whole(generat
     running.stop().await.unwrap();
 }
 
+pub(crate) async fn the_types_of_a_rust_service_are_shown_where_it_gives_them(
+    generation: Generation,
+) {
+    let world = World::start().await;
+    let _echo = world.echo("echo").await;
+    let _helper = Helper::start(&world, "helper").await;
+    let go = world.go_client(generation).await;
+    let services = get(&go, "echo").await;
+    let call = services[0].endpoints.iter().find(|endpoint| endpoint.name == "Echo.Call").unwrap();
+    let (request, response) = (call.request.as_ref().unwrap(), call.response.as_ref().unwrap());
+    assert_eq!((&*request.kind, &*response.kind), ("Req", "Rsp"));
+    let field = |wanted: &str| {
+        request.values.iter().find(|value| value.name == wanted).map(|value| &*value.kind)
+    };
+    assert_eq!((field("name"), field("millis")), (Some("string"), Some("int32")), "{request:?}");
+
+    let services = get(&go, "helper").await;
+    let run = services[0].endpoints.iter().find(|endpoint| endpoint.name == "Peer.Run").unwrap();
+    assert_eq!((&run.request, &run.response), (&None, &None));
+}
+
 /// go-micro does not look whether it has a node already: a second answer would be a second node.
 pub(crate) async fn a_node_answers_one_query_once(generation: Generation) {
     let world = World::start().await;

@@ -1,10 +1,19 @@
 //! Rust looks for Go.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
-use micro::ErrorKind;
 use micro::registry::{Change, Service, ServiceName, WatchOptions, Watcher};
+use micro::{Client, ErrorKind};
 use micro_interop::{Command, Generation, Helper, World, limited};
+
+/// A client whose queries collect answers for their whole time, however busy the machine is.
+fn patient(world: &World) -> Client {
+    let time = Duration::from_millis(300);
+    let registry =
+        micro::nats::registry::Options::default().with_query_limit(time).with_quiet(time);
+    world.client_with(micro::ClientOptions::default(), registry)
+}
 
 fn name(text: &str) -> ServiceName {
     text.parse().unwrap()
@@ -23,7 +32,7 @@ pub(crate) async fn one_query_tells_metadata_version_and_endpoints_whole(generat
         "news",
     ];
     let go = world.go_with(generation, "described", &args).await;
-    let client = world.client();
+    let client = patient(&world);
     let services = client.registry().get(&name("described")).await.unwrap();
     assert_eq!(services.len(), 1, "{services:?}");
     let service = &services[0];
@@ -57,7 +66,7 @@ pub(crate) async fn one_query_tells_metadata_version_and_endpoints_whole(generat
 pub(crate) async fn the_types_of_a_go_service_are_shown(generation: Generation) {
     let world = World::start().await;
     let _go = world.go(generation, "echo").await;
-    let services = world.client().registry().get(&name("echo")).await.unwrap();
+    let services = patient(&world).registry().get(&name("echo")).await.unwrap();
     let call = services[0].endpoints.iter().find(|endpoint| endpoint.name == "Echo.Call").unwrap();
     let (request, response) = (call.request.as_ref().unwrap(), call.response.as_ref().unwrap());
     assert_eq!((&*request.kind, &*response.kind), ("Req", "Rsp"));
@@ -72,7 +81,7 @@ pub(crate) async fn a_list_names_each_service_and_version(generation: Generation
     let one = world.go_with(generation, "echo", &["--version", "1"]).await;
     let two = world.go_with(generation, "echo", &["--version", "2"]).await;
     let _helper = Helper::start(&world, "helper").await;
-    let list = world.client().registry().list().await.unwrap();
+    let list = patient(&world).registry().list().await.unwrap();
     let known: BTreeSet<_> = list.iter().map(|s| (&*s.name, &*s.version, s.nodes.len())).collect();
     assert_eq!(known, [("echo", "1", 1), ("echo", "2", 1), ("helper", "latest", 1)].into());
     drop((one, two));
@@ -80,7 +89,7 @@ pub(crate) async fn a_list_names_each_service_and_version(generation: Generation
 
 pub(crate) async fn a_watch_tells_of_coming_and_going(generation: Generation) {
     let world = World::start().await;
-    let client = world.client();
+    let client = patient(&world);
     let options = WatchOptions::default().with_name(name("echo"));
     let mut watcher = client.registry().watch(options).await.unwrap();
     assert_eq!(next(&mut watcher).await, Change::Synced);
@@ -108,7 +117,7 @@ pub(crate) async fn one_rust_process_sees_both_generations_which_do_not_see_each
     let world = World::start().await;
     let (one, other) = (world.go(generation, "echo"), world.go(generation.other(), "echo"));
     let (one, other) = tokio::join!(one, other);
-    let services = world.client().registry().get(&name("echo")).await.unwrap();
+    let services = patient(&world).registry().get(&name("echo")).await.unwrap();
     let nodes: BTreeSet<&str> =
         services.iter().flat_map(|s| &s.nodes).map(|node| &*node.id).collect();
     assert_eq!(nodes, [&*one.node, &*other.node].into());
@@ -125,7 +134,7 @@ pub(crate) async fn a_node_of_ours_seen_on_both_subjects_counts_once(generation:
     let world = World::start().await;
     let _go = world.go(generation, "echo").await;
     let _helper = Helper::start(&world, "helper").await;
-    let client = world.client();
+    let client = patient(&world);
     let mut watcher = client.registry().watch(WatchOptions::default()).await.unwrap();
     let mut nodes = Vec::new();
     loop {

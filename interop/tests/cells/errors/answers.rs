@@ -1,6 +1,6 @@
 //! What a handler, or the lack of one, answers.
 
-use micro_interop::Req;
+use micro_interop::{Req, named};
 
 /// A code, and HTTP's text of it.
 const CODES: [(i32, &str); 7] = [
@@ -14,11 +14,11 @@ const CODES: [(i32, &str); 7] = [
 ];
 
 fn failing(code: i32) -> Req {
-    Req { code, ..Req::named("Bob") }
+    Req { code, ..named("Bob") }
 }
 
 pub(crate) mod go_calls_rust {
-    use micro_interop::{Command, Generation, Req, Rsp, World};
+    use micro_interop::{Command, Generation, Req, Rsp, World, named};
 
     use super::{CODES, failing};
 
@@ -44,7 +44,7 @@ pub(crate) mod go_calls_rust {
         let world = World::start().await;
         let _echo = world.echo("echo").await;
         let go = world.go_client(generation).await;
-        let error = go.fails(Command::call("echo", "Echo.Plain").body(&Req::named("Bob"))).await;
+        let error = go.fails(Command::call("echo", "Echo.Plain").body(&named("Bob"))).await;
         assert_eq!(error.text, "plain failure of Bob");
         assert_eq!((error.code, &*error.detail), (0, "plain failure of Bob"));
     }
@@ -69,17 +69,6 @@ pub(crate) mod go_calls_rust {
         assert_eq!(error.detail, "service nobody: not found");
     }
 
-    pub(crate) async fn a_service_of_another_name_is_not_found(generation: Generation) {
-        let world = World::start().await;
-        let echo = world.echo("echo").await;
-        let go = world.go_client(generation).await;
-        let call = Command::call("somebody", "Echo.Call")
-            .body(&Req::default())
-            .with("address", &echo.address);
-        let error = go.fails(call).await;
-        assert_eq!(error.code, 404, "{error:?}");
-    }
-
     pub(crate) async fn a_panicking_handler_answers_500_at_once_and_the_service_lives_on(
         generation: Generation,
     ) {
@@ -94,7 +83,7 @@ pub(crate) mod go_calls_rust {
             assert!(outcome.millis < 5_000, "{} ms", outcome.millis);
         }
         let reply: Rsp =
-            go.ask(Command::call("echo", "Echo.Call").body(&Req::named("Bob"))).await.unwrap();
+            go.ask(Command::call("echo", "Echo.Call").body(&named("Bob"))).await.unwrap();
         assert_eq!(reply.greeting, "Hello Bob");
         assert!(echo.process.is_alive());
     }
@@ -104,7 +93,7 @@ pub(crate) mod rust_calls_go {
     use std::time::{Duration, Instant};
 
     use micro::{ErrorKind, RequestState};
-    use micro_interop::{Generation, Req, Rsp, World};
+    use micro_interop::{Generation, Req, Rsp, World, named};
 
     use super::{CODES, failing};
 
@@ -161,8 +150,7 @@ pub(crate) mod rust_calls_go {
         let world = World::start().await;
         let _go = world.go(generation, "echo").await;
         let client = world.client();
-        let error =
-            client.call::<_, Rsp>("echo", "Echo.Plain", &Req::named("Bob")).await.unwrap_err();
+        let error = client.call::<_, Rsp>("echo", "Echo.Plain", &named("Bob")).await.unwrap_err();
         assert_eq!((error.code(), error.detail()), (0, "plain failure of Bob"), "{error:?}");
         assert_eq!(error.request(), Some(RequestState::Executed), "{error:?}");
     }
@@ -211,7 +199,7 @@ pub(crate) mod rust_calls_go {
         );
         assert!(began.elapsed() >= Duration::from_millis(1400), "{:?}", began.elapsed());
         assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
-        let reply: Rsp = client.call("echo", "Echo.Call", &Req::named("Bob")).await.unwrap();
+        let reply: Rsp = client.call("echo", "Echo.Call", &named("Bob")).await.unwrap();
         assert_eq!(reply.greeting, "Hello Bob");
     }
 }

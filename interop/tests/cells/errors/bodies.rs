@@ -4,7 +4,7 @@
 const TOO_LARGE: usize = 2 << 20;
 
 pub(crate) mod go_calls_rust {
-    use micro_interop::{Command, Generation, Req, Rsp, World};
+    use micro_interop::{Command, Generation, Req, Rsp, World, base64, from_base64, named};
     use serde_json::{Value, json};
 
     use super::TOO_LARGE;
@@ -51,11 +51,10 @@ pub(crate) mod go_calls_rust {
         let header = json!({ generation.id_key(): "7", "Micro-Service": "echo", "Micro-Endpoint": "Echo.Call",
                              "Micro-Method": "Echo.Call" });
         // Field 1, `name`, is `Bob`.
-        let packet = json!({ "Header": header, "Body": base64_simd::STANDARD.encode_to_string(b"\x0a\x03Bob") });
+        let packet = json!({ "Header": header, "Body": base64(b"\x0a\x03Bob") });
         let replies: Vec<Value> =
             go.ask(Command::packets(&echo.address, &[packet], 1)).await.unwrap();
-        let body =
-            base64_simd::STANDARD.decode_to_vec(replies[0]["Body"].as_str().unwrap()).unwrap();
+        let body = from_base64(replies[0]["Body"].as_str().unwrap());
         assert_eq!(body, b"\x0a\x09Hello Bob");
     }
 
@@ -77,7 +76,7 @@ pub(crate) mod go_calls_rust {
             "{error:?}"
         );
         let reply: Rsp =
-            go.ask(Command::call("echo", "Echo.Call").body(&Req::named("Bob"))).await.unwrap();
+            go.ask(Command::call("echo", "Echo.Call").body(&named("Bob"))).await.unwrap();
         assert_eq!(reply.greeting, "Hello Bob");
     }
 }
@@ -87,7 +86,7 @@ pub(crate) mod rust_calls_go {
 
     use bytes::Bytes;
     use micro::{ErrorKind, RequestState};
-    use micro_interop::{Generation, Req, Rsp, World};
+    use micro_interop::{Generation, Req, Rsp, World, named};
 
     use super::TOO_LARGE;
     use crate::errors::answers::rust_calls_go::never_answered;
@@ -122,7 +121,7 @@ pub(crate) mod rust_calls_go {
         let world = World::start().await;
         let _go = world.go(generation, "echo").await;
         let client = world.client();
-        let slow = Req { millis: 1_000, ..Req::named("slow") };
+        let slow = Req { millis: 1_000, ..named("slow") };
         let slow = tokio::spawn(client.call::<_, Rsp>("echo", "Peer.Run", &slow).into_future());
         let began = Instant::now();
         let odd = client.call_raw("echo", "Echo.Call", "?").content_type("text/cuneiform");
@@ -132,7 +131,7 @@ pub(crate) mod rust_calls_go {
             matches!(error.kind(), ErrorKind::UnsupportedMediaType | ErrorKind::Timeout),
             "{error:?}"
         );
-        let reply: Rsp = client.call("echo", "Echo.Call", &Req::named("Bob")).await.unwrap();
+        let reply: Rsp = client.call("echo", "Echo.Call", &named("Bob")).await.unwrap();
         assert_eq!(reply.greeting, "Hello Bob");
         assert_eq!(slow.await.unwrap().unwrap().greeting, "ran slow");
     }

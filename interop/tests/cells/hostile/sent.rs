@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use micro_interop::{Command, Generation, Helper, Recorded, Req, Rsp, World, eventually};
+use micro_interop::{Command, Generation, Helper, Recorded, Req, Rsp, World, eventually, named};
 use serde_json::Value;
 
 /// An exchange with something of everything: registering, leaving, lookups, calls that succeed and fail, events.
@@ -10,9 +10,9 @@ async fn exchange(world: &World, generation: Generation) {
     let go = world.go_client(generation).await;
     let client = world.client();
     let helper = Helper::start(world, "helper").await;
-    go.ask::<Rsp>(Command::call("helper", "Peer.Run").body(&Req::named("Bob"))).await.unwrap();
+    go.ask::<Rsp>(Command::call("helper", "Peer.Run").body(&named("Bob"))).await.unwrap();
     for _ in 0..3 {
-        client.call::<_, Rsp>("echo", "Echo.Call", &Req::named("Bob")).await.unwrap();
+        client.call::<_, Rsp>("echo", "Echo.Call", &named("Bob")).await.unwrap();
     }
     client
         .call::<_, Rsp>("echo", "Echo.Fail", &Req { code: 409, ..Req::default() })
@@ -20,12 +20,12 @@ async fn exchange(world: &World, generation: Generation) {
         .unwrap_err();
     client.call::<_, Rsp>("echo", "Echo.Nope", &Req::default()).await.unwrap_err();
     client.call::<_, Rsp>("nobody", "Echo.Nope", &Req::default()).await.unwrap_err();
-    let slow = Req { millis: 200, ..Req::named("slow") };
+    let slow = Req { millis: 200, ..named("slow") };
     let late = client
         .call::<_, Rsp>("echo", "Peer.Run", &slow)
         .timeout(std::time::Duration::from_millis(50));
     late.await.unwrap_err();
-    client.publish("events", &Req::named("Bob")).await.unwrap();
+    client.publish("events", &named("Bob")).await.unwrap();
     client.registry().list().await.unwrap();
     helper.running.stop().await.unwrap();
 }
@@ -135,7 +135,7 @@ pub(crate) async fn a_go_process_survives_all_that_we_do(generation: Generation)
         }
     }
     assert_eq!(told, ["create", "delete", "create", "delete", "create", "delete"]);
-    let call = Command::call("echo", "Echo.Call").body(&Req::named("Bob"));
+    let call = Command::call("echo", "Echo.Call").body(&named("Bob"));
     let reply: Rsp = eventually("an answer", async || watcher.ask(call.clone()).await.ok()).await;
     assert_eq!(reply.greeting, "Hello Bob");
     assert!(go.process.is_alive() && watcher.is_alive().await);
