@@ -103,7 +103,8 @@ pub(crate) async fn an_error_comes_after_the_messages_before_it(generation: Gene
     let error = chat.send(&named("Eve")).await.unwrap_err();
     assert_eq!(error.code(), 7777, "{error}");
 
-    let unknown = client.stream("echo", "Echo.Nope").server_streaming::<_, Rsp>(&count(1));
+    let one = count(1);
+    let unknown = client.stream("echo", "Echo.Nope").server_streaming::<_, Rsp>(&one);
     let error = limited("the error", unknown.await.unwrap().recv()).await.unwrap_err();
     assert_eq!((error.kind(), error.code()), (ErrorKind::NotFound, 0), "{error}");
 }
