@@ -57,3 +57,22 @@ func (p *Peer) Chain(ctx context.Context, stream serverStream) error {
 		}
 	}
 }
+
+// Pour streams values from 1 to the count that is asked for, without a pause: each in bytes of its own, which
+// go-micro sends as they are, and so does not overwrite.
+func (p *Peer) Pour(_ context.Context, stream serverStream) error {
+	req := new(Req)
+	if err := stream.Recv(req); err != nil {
+		return err
+	}
+	for value := int32(1); value <= req.Count; value++ {
+		body, err := json.Marshal(&Rsp{Value: value})
+		if err != nil {
+			return err
+		}
+		if err := stream.Send(&microFrame{Data: body}); err != nil {
+			return err
+		}
+	}
+	return nil
+}

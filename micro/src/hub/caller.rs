@@ -14,6 +14,9 @@ use crate::clock::NEVER;
 
 /// After the half-close go-micro is asked whether the handler has ended: first after so long…
 const FIRST_ASK: Duration = Duration::from_millis(20);
+/// … or, where the handler gets one message and go-micro says when it has ended (but v2 in
+/// protobuf: its codec/proto/proto.go:37 writes no message without a body), after so long…
+const FIRST_ASK_AFTER_ONE: Duration = Duration::from_secs(1);
 /// … and at last in this interval…
 const LAST_ASK: Duration = Duration::from_secs(25);
 /// … of which so many begin anew with a message: it holds 128 that nobody reads.
@@ -48,6 +51,7 @@ pub(super) struct Caller {
 }
 
 struct Asks {
+    first: Duration,
     next: Instant,
     interval: Duration,
     sent: u32,
@@ -88,8 +92,8 @@ impl Caller {
         }
         // Mostly a handler's last messages come just before its end.
         if let Some(asks) = self.asks.as_mut().filter(|asks| asks.sent < MANY_ASKS) {
-            asks.interval = FIRST_ASK;
-            asks.next = now + FIRST_ASK;
+            asks.interval = asks.first;
+            asks.next = now + asks.first;
             self.look_again();
         }
     }
@@ -101,7 +105,16 @@ impl Caller {
 
     /// We send no more, and have said so.
     pub(super) fn half_closed(&mut self, now: Instant) {
-        self.asks = Some(Asks { next: now + FIRST_ASK, interval: FIRST_ASK, sent: 0 });
+        self.ask_after(now, FIRST_ASK);
+    }
+
+    /// We have sent the only message, and said so.
+    pub(super) fn sent_one(&mut self, now: Instant) {
+        self.ask_after(now, FIRST_ASK_AFTER_ONE);
+    }
+
+    fn ask_after(&mut self, now: Instant, first: Duration) {
+        self.asks = Some(Asks { first, next: now + first, interval: first, sent: 0 });
         self.look_again();
     }
 

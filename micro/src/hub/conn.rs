@@ -166,14 +166,18 @@ impl Conn {
         let mut state = self.state();
         let State { session, streams, .. } = &mut *state;
         let id = session.open(call)?;
+        // First, since go-micro may forget this socket with the end of our messages.
+        session.probe();
         if let Some(body) = only {
             session.send(id, body, self.peer.max_packet())?;
-            session.sends_no_more(id);
+            session.half_close(id);
         }
-        session.probe();
         let inbox = Inbox::new(opening.inbox);
         let ticks = hub.ticks.clone();
-        let (caller, opened) = Caller::new(inbox.clone(), ticks, opening.times, now);
+        let (mut caller, opened) = Caller::new(inbox.clone(), ticks, opening.times, now);
+        if only.is_some() {
+            caller.sent_one(now);
+        }
         let streams = streams.insert(Streams::new(now));
         streams.called(id, caller);
         let room = streams.room.clone();

@@ -121,9 +121,9 @@ pub(crate) async fn ten_thousand_messages_arrive_in_order(generation: Generation
     }
     assert_eq!(limited("how many came", listen.finish()).await.unwrap().value, MANY);
 
-    let many = Req { millis: 1, ..count(MANY) };
+    let many = Req { count: MANY, ..Req::default() };
     let many: Receiver<Rsp> =
-        client.stream("echo", "Echo.Count").server_streaming(&many).await.unwrap();
+        client.stream("echo", "Peer.Pour").server_streaming(&many).await.unwrap();
     let values: Vec<i32> =
         limited("all values", many.map_ok(|rsp| rsp.value).try_collect()).await.unwrap();
     assert!(values.into_iter().eq(1..=MANY));

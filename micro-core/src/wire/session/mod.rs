@@ -178,14 +178,6 @@ impl Session {
         true
     }
 
-    /// [`half_close`](Self::half_close) without a word, for a stream whose handler knows how many
-    /// messages it gets: so go-micro's server says when it is over.
-    pub fn sends_no_more(&mut self, stream: StreamId) {
-        if let Role::Streaming(outbound) = &mut self.role {
-            outbound.sends_no_more(stream);
-        }
-    }
-
     /// Gives up a stream that we opened; its service is told why, unless it knows of nothing. Says
     /// what is known of the opening, or `None` if the stream was over.
     pub fn give_up_stream(&mut self, stream: StreamId, why: &Error) -> Option<RequestState> {

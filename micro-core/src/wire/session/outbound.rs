@@ -20,18 +20,9 @@ pub(super) struct Outbound {
 struct Open {
     id: u64,
     head: StreamHead,
-    sending: Sending,
+    half_closed: bool,
     /// The numbers of its first and its last packet that the peer took.
     packets: Option<(u64, u64)>,
-}
-
-/// Whether it may send messages.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Sending {
-    Yes,
-    /// No more; its service was not told.
-    Silent,
-    HalfClosed,
 }
 
 impl Outbound {
@@ -39,7 +30,7 @@ impl Outbound {
     pub(super) fn open(&mut self, id: u64, call: &Outgoing<'_>) -> Bytes {
         let head = StreamHead::of_caller(id, call);
         let opening = gomicro::encode_opening(id, call);
-        self.stream = Some(Open { id, head, sending: Sending::Yes, packets: None });
+        self.stream = Some(Open { id, head, half_closed: false, packets: None });
         opening
     }
 
@@ -50,25 +41,15 @@ impl Outbound {
     /// What its messages begin with, if it may send any.
     pub(super) fn sends(&self, stream: StreamId) -> Option<&StreamHead> {
         let open = self.stream.as_ref().filter(|open| open.id == stream.0)?;
-        (open.sending == Sending::Yes).then_some(&open.head)
+        (!open.half_closed).then_some(&open.head)
     }
 
     /// The end of its messages, if it has not ended them.
     pub(super) fn half_close(&mut self, stream: StreamId) -> Option<Bytes> {
         let open = self.stream.as_mut().filter(|open| open.id == stream.0)?;
         let end = open.end();
-        open.sending = Sending::HalfClosed;
+        open.half_closed = true;
         end
-    }
-
-    /// It ends its messages without a word.
-    pub(super) fn sends_no_more(&mut self, stream: StreamId) {
-        if let Some(open) = &mut self.stream
-            && open.id == stream.0
-            && open.sending == Sending::Yes
-        {
-            open.sending = Sending::Silent;
-        }
     }
 
     /// It is over: what its service is told, which is nothing where it knows of nothing, and what
@@ -82,7 +63,7 @@ impl Outbound {
         if open.packets.is_none() {
             return Some((None, RequestState::NotSent));
         }
-        if open.sending == Sending::HalfClosed && !self.ours {
+        if open.half_closed && !self.ours {
             // The handler may have ended, which go-micro does not say; a message would be the
             // opening of another run. Nobody reads it otherwise.
             return Some((None, RequestState::Unknown));
@@ -106,7 +87,7 @@ impl Outbound {
     /// A question whether its handler has ended, if its messages have.
     pub(super) fn ask_end(&self, stream: StreamId) -> Option<Bytes> {
         let open = self.stream.as_ref().filter(|open| open.id == stream.0)?;
-        if open.sending != Sending::HalfClosed {
+        if !open.half_closed {
             // It would arrive as a message.
             return None;
         }
@@ -172,7 +153,7 @@ impl Outbound {
         let state = match open.packets {
             None => RequestState::NotSent,
             Some((first, _)) if first > delivered => RequestState::NotSent,
-            Some((_, last)) if lost || last > delivered || open.sending == Sending::Yes => {
+            Some((_, last)) if lost || last > delivered || !open.half_closed => {
                 RequestState::Unknown
             }
             // It has nothing more to send, and all of it has arrived: who drains answers yet.
@@ -192,7 +173,7 @@ impl Open {
     /// The end of its messages, unless that was said. go-micro's clients say it also when their
     /// service has ended the stream, whereupon its server frees the socket.
     fn end(&self) -> Option<Bytes> {
-        (self.sending != Sending::HalfClosed).then(|| self.head.end(gomicro::EOS))
+        (!self.half_closed).then(|| self.head.end(gomicro::EOS))
     }
 }
 
