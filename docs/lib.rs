@@ -21,6 +21,7 @@ pages! {
     limits: "limits.md";
     middleware: "middleware.md";
     outages: "outages.md";
+    go_micro: "go-micro.md";
     testing: "testing.md";
     echo: "echo.md";
     performance: "performance.md";

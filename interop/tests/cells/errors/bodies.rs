@@ -127,10 +127,7 @@ pub(crate) mod rust_calls_go {
         let odd = client.call_raw("echo", "Echo.Call", "?").content_type("text/cuneiform");
         let error = odd.timeout(Duration::from_secs(3)).await.unwrap_err();
         assert!(began.elapsed() < Duration::from_secs(5));
-        assert!(
-            matches!(error.kind(), ErrorKind::UnsupportedMediaType | ErrorKind::Timeout),
-            "{error:?}"
-        );
+        assert!(matches!(error.kind(), ErrorKind::UnsupportedMediaType), "{error:?}");
         let reply: Rsp = client.call("echo", "Echo.Call", &named("Bob")).await.unwrap();
         assert_eq!(reply.greeting, "Hello Bob");
         assert_eq!(slow.await.unwrap().unwrap().greeting, "ran slow");
