@@ -78,7 +78,7 @@ var (
 )
 
 func natsRegistry(address string) microRegistry {
-	return rnats.NewRegistry(registry.Addrs(address))
+	return rnats.NewRegistry(registry.Addrs(address), registry.Timeout(query))
 }
 
 // How long a socket waits for a message is go-micro's own default, unless it is given.

@@ -14,13 +14,14 @@ use std::path::Path;
 use std::process::ExitCode;
 
 /// A cell: its module, and what it is about.
-const CELLS: [(&str, &str); 11] = [
+const CELLS: [(&str, &str); 12] = [
     ("discovery", "discovery"),
     ("leases", "deregistration, leases, kills"),
     ("call", "calls: bodies, volume, metadata, nested"),
     ("errors", "errors"),
     ("deadline", "deadlines"),
-    ("long_work", "work of 70 s"),
+    ("long_work", "calls of 70 s, streams idle for 70 s"),
+    ("streams", "streams"),
     ("events", "events"),
     ("restart", "nats-server restarted"),
     ("mixed_fleet", "a mixed fleet"),

@@ -9,12 +9,20 @@ fn long() -> Req {
 }
 
 cell! { long_work {
-    go_calls_rust: [a_call_of_seventy_seconds_is_answered]
-    rust_calls_go: [a_call_of_seventy_seconds_is_answered]
+    go_calls_rust: [
+        a_call_of_seventy_seconds_is_answered,
+        a_stream_that_is_idle_for_seventy_seconds_lives,
+    ]
+    rust_calls_go: [
+        a_call_of_seventy_seconds_is_answered,
+        a_stream_that_is_idle_for_seventy_seconds_lives,
+    ]
 } }
 
 pub(crate) mod go_calls_rust {
-    use micro_interop::{Command, Generation, Helper, Rsp, World};
+    use std::time::Duration;
+
+    use micro_interop::{Command, Generation, Helper, Rsp, World, named};
 
     use super::{SECONDS, long};
 
@@ -30,12 +38,29 @@ pub(crate) mod go_calls_rust {
         assert_eq!(reply.greeting, "ran long");
         assert!(outcome.millis >= SECONDS * 1_000, "{} ms", outcome.millis);
     }
+
+    pub(crate) async fn a_stream_that_is_idle_for_seventy_seconds_lives(generation: Generation) {
+        let world = World::start().await;
+        let _echo = world.echo("echo").await;
+        let go = world.go_client_with(generation, &["--silence", "100s"]).await;
+        let open = Command::call("echo", "Echo.Chat").with("do", "open").with("name", "idle");
+        go.execute(open).await.result.unwrap();
+        let on = |what: &str| Command::new(what).with("name", "idle");
+        for name in ["Ann", "Bob"] {
+            go.execute(on("send").body(&named(name))).await.result.unwrap();
+            let rsp: Rsp = go.ask(on("recv")).await.unwrap();
+            assert_eq!(rsp.greeting, format!("Hello {name}"));
+            if name == "Ann" {
+                tokio::time::sleep(Duration::from_secs(SECONDS)).await;
+            }
+        }
+    }
 }
 
 pub(crate) mod rust_calls_go {
     use std::time::{Duration, Instant};
 
-    use micro_interop::{Generation, Rsp, World};
+    use micro_interop::{Generation, Req, Rsp, World, limited, named};
 
     use super::{SECONDS, long};
 
@@ -50,5 +75,23 @@ pub(crate) mod rust_calls_go {
         // It was not run again.
         assert_eq!((&*reply.greeting, reply.value), ("ran long", 1));
         assert!(began.elapsed() >= Duration::from_secs(SECONDS), "{:?}", began.elapsed());
+    }
+
+    pub(crate) async fn a_stream_that_is_idle_for_seventy_seconds_lives(generation: Generation) {
+        let world = World::start().await;
+        let _go = world.go(generation, "echo").await;
+        let client = world.client();
+        let chat = client.stream("echo", "Echo.Chat").bidirectional::<Req, Rsp>();
+        let mut chat = chat.await.unwrap();
+        for name in ["Ann", "Bob"] {
+            chat.send(&named(name)).await.unwrap();
+            let rsp = limited("an answer", chat.recv()).await.unwrap().unwrap();
+            assert_eq!(rsp.greeting, format!("Hello {name}"));
+            if name == "Ann" {
+                tokio::time::sleep(Duration::from_secs(SECONDS)).await;
+            }
+        }
+        chat.finish().unwrap();
+        assert_eq!(limited("the end", chat.recv()).await.unwrap(), None);
     }
 }

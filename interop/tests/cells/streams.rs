@@ -1,18 +1,7 @@
 //! Streams in all three shapes, and their ends.
 
-mod go_calls;
-mod idle;
-mod rust_calls;
-
-pub(crate) mod go_calls_rust {
-    pub(crate) use super::go_calls::*;
-    pub(crate) use super::idle::go_calls_rust::*;
-}
-
-pub(crate) mod rust_calls_go {
-    pub(crate) use super::idle::rust_calls_go::*;
-    pub(crate) use super::rust_calls::*;
-}
+pub(crate) mod go_calls_rust;
+pub(crate) mod rust_calls_go;
 
 cell! { streams {
     go_calls_rust: [
@@ -25,7 +14,6 @@ cell! { streams {
         a_service_that_is_killed_is_an_error_at_the_next_message,
         a_unary_call_of_a_stream_is_refused,
         calls_go_on_beside_streams_that_end,
-        a_stream_that_is_idle_for_seventy_seconds_lives,
     ]
     rust_calls_go: [
         a_server_stream_arrives_in_json_and_in_protobuf_and_ends,
@@ -38,6 +26,5 @@ cell! { streams {
         a_call_that_a_streams_handler_makes_is_a_call,
         calls_go_on_beside_streams_that_end,
         a_unary_call_of_a_stream_is_not_answered,
-        a_stream_that_is_idle_for_seventy_seconds_lives,
     ]
 } }

@@ -49,6 +49,7 @@ pub(crate) async fn one_query_tells_metadata_version_and_endpoints_whole(generat
         let streams = service
             .endpoints
             .iter()
+            .filter(|endpoint| endpoint.name.starts_with("Echo."))
             .filter(|endpoint| endpoint.metadata.get("stream").is_some_and(|s| s == "true"));
         streams.map(|endpoint| endpoint.name.clone()).collect::<BTreeSet<_>>()
     };
