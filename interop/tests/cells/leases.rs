@@ -119,10 +119,11 @@ pub(crate) mod go_calls_rust {
 }
 
 pub(crate) mod rust_calls_go {
+    use std::collections::BTreeSet;
     use std::time::{Duration, Instant};
 
     use micro::{ErrorKind, RequestState};
-    use micro_interop::{Generation, Req, Rsp, World, limited, named};
+    use micro_interop::{Generation, Req, Rsp, World, eventually, limited, named};
     use tokio::task::JoinSet;
 
     use super::{believing, echo, removed, watching};
@@ -175,6 +176,13 @@ pub(crate) mod rust_calls_go {
         let (dies, lives) =
             tokio::join!(world.go(generation, "echo"), world.go(generation, "echo"));
         let client = world.client();
+        let mut known = BTreeSet::new();
+        eventually("both nodes", async || {
+            let who: Rsp = client.call("echo", "Echo.Who", &Req::default()).await.unwrap();
+            known.insert(who.greeting);
+            (known.len() == 2).then_some(())
+        })
+        .await;
         let mut calls = JoinSet::new();
         for number in 0..32 {
             let req = Req { millis: 2_000, ..named(number.to_string()) };
