@@ -39,5 +39,6 @@ cell! { call {
         odd_metadata_arrives,
         a_nested_call_keeps_metadata_and_loses_the_rest,
         nested_calls_at_once_do_not_mix,
+        a_handler_of_an_event_that_calls_go_is_answered_by_the_handler,
     ]
 } }

@@ -20,6 +20,7 @@ cell! { errors {
         an_unknown_endpoint_is_not_found,
         an_unknown_service_is_told_by_go_itself,
         a_panicking_handler_answers_500_at_once_and_the_service_lives_on,
+        a_service_that_is_too_busy_says_429,
         a_body_that_does_not_decode_is_400,
         a_content_type_without_codec_is_415_with_the_id,
         a_request_without_content_type_is_read_as_protobuf,

@@ -11,6 +11,7 @@ cell! { leases {
         a_killed_go_service_leaves_after_its_time,
         a_go_service_that_never_renews_stays_as_long_as_it_answers,
         a_killed_go_service_is_called_no_more_and_what_it_had_is_unknown_soon,
+        calls_that_nobody_listens_to_go_to_the_next_node_at_once,
     ]
 } }
 
@@ -220,6 +221,29 @@ pub(crate) mod rust_calls_go {
         for _ in 0..50 {
             let reply: Rsp = client.call("echo", "Echo.Who", &Req::default()).await.unwrap();
             assert_eq!(reply.greeting, lives.node);
+        }
+    }
+
+    /// The client knows both, and neither calls nor asks while one of them is killed.
+    pub(crate) async fn calls_that_nobody_listens_to_go_to_the_next_node_at_once(
+        generation: Generation,
+    ) {
+        let world = World::start().await;
+        let (dies, lives) =
+            tokio::join!(world.go(generation, "echo"), world.go(generation, "echo"));
+        let client = world.client();
+        let mut served = BTreeSet::new();
+        while served.len() < 2 {
+            let reply: Rsp = client.call("echo", "Echo.Who", &Req::default()).await.unwrap();
+            served.insert(reply.greeting);
+        }
+        dies.process.kill().await;
+        for _ in 0..50 {
+            let began = Instant::now();
+            // It may not run twice, so it is tried again only since nobody got it.
+            let reply: Rsp = client.call("echo", "Echo.Who", &Req::default()).await.unwrap();
+            assert_eq!(reply.greeting, lives.node);
+            assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
         }
     }
 }

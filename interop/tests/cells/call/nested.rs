@@ -64,7 +64,8 @@ pub(crate) mod go_calls_rust {
 }
 
 pub(crate) mod rust_calls_go {
-    use micro_interop::{Generation, Helper, Relayed, Rsp, World};
+    use micro::Context;
+    use micro_interop::{Command, Generation, Helper, Relayed, Req, Rsp, World, limited};
     use tokio::task::JoinSet;
 
     use crate::call::metadata::{arrived, odd};
@@ -103,5 +104,30 @@ pub(crate) mod rust_calls_go {
             });
         }
         assert_eq!(calls.join_all().await.iter().sum::<usize>(), 128);
+    }
+
+    /// Were the event's `Micro-Topic` passed on, go-micro would take the call for an event, run nothing and answer with
+    /// an empty success (v6: server/rpc_server.go:166).
+    pub(crate) async fn a_handler_of_an_event_that_calls_go_is_answered_by_the_handler(
+        generation: Generation,
+    ) {
+        let world = World::start().await;
+        let _go = world.go(generation, "go").await;
+        let (tell, mut told) = tokio::sync::mpsc::channel(1);
+        let service = world.service("rust").subscriber("news", move |context: Context, _: Req| {
+            let tell = tell.clone();
+            async move {
+                let reply =
+                    context.client().call::<_, Rsp>("go", "Echo.Meta", &Req::default()).await;
+                tell.send(reply).await.map_err(|error| micro::Error::internal(error.to_string()))
+            }
+        });
+        let _rust = service.build().unwrap().start().await.unwrap();
+        let client = world.go_client(generation).await;
+        let news =
+            Command::new("publish").with("topic", "news").body(&Req::default()).metadata(&odd());
+        client.execute(news).await.result.unwrap();
+        let reply = limited("the reply", told.recv()).await.unwrap();
+        assert_eq!(reply.unwrap().meta, arrived(generation));
     }
 }

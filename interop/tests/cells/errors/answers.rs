@@ -18,6 +18,9 @@ fn failing(code: i32) -> Req {
 }
 
 pub(crate) mod go_calls_rust {
+    use std::time::Duration;
+
+    use micro::Context;
     use micro_interop::{Command, Generation, Req, Rsp, World, named};
 
     use super::{CODES, failing};
@@ -86,6 +89,31 @@ pub(crate) mod go_calls_rust {
             go.ask(Command::call("echo", "Echo.Call").body(&named("Bob"))).await.unwrap();
         assert_eq!(reply.greeting, "Hello Bob");
         assert!(echo.process.is_alive());
+    }
+
+    pub(crate) async fn a_service_that_is_too_busy_says_429(generation: Generation) {
+        let world = World::start().await;
+        let busy = world.service("busy").limit("Busy.Wait", 1).handler(
+            "Busy.Wait",
+            async |_: Context, req: Req| {
+                tokio::time::sleep(Duration::from_millis(req.millis.unsigned_abs().into())).await;
+                Ok(Rsp::default())
+            },
+        );
+        let _busy = busy.build().unwrap().start().await.unwrap();
+        let go = world.go_client(generation).await;
+        let wait = |millis: i32| {
+            Command::call("busy", "Busy.Wait").body(&Req { millis, ..Req::default() })
+        };
+        go.ask::<Rsp>(wait(0)).await.unwrap();
+        let (one, other) = tokio::join!(go.execute(wait(1_500)), go.execute(wait(1_500)));
+        let (answered, refused): (Vec<_>, Vec<_>) =
+            [one.result, other.result].into_iter().partition(Result::is_ok);
+        assert_eq!((answered.len(), refused.len()), (1, 1), "{answered:?} {refused:?}");
+        let error = refused.into_iter().next().unwrap().unwrap_err();
+        assert_eq!((error.code, &*error.status), (429, "Too Many Requests"), "{error:?}");
+        // Go's own error has no field for it, and does not mind.
+        assert!(error.text.contains("retry_after_ms"), "{error:?}");
     }
 }
 
