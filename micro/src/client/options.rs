@@ -152,8 +152,12 @@ impl ClientOptions {
     /// Sets [`stream_keepalive`](Self::stream_keepalive).
     #[must_use]
     pub fn with_stream_keepalive(mut self, interval: Duration) -> Self {
-        self.stream_keepalive = interval.clamp(Duration::from_millis(1), KEEPALIVE);
+        self.stream_keepalive = interval;
         self
+    }
+
+    pub(super) fn keepalive(&self) -> Duration {
+        self.stream_keepalive.clamp(Duration::from_millis(1), KEEPALIVE)
     }
 }
 

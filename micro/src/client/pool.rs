@@ -253,7 +253,7 @@ impl Pump {
                     conn.on_packet(&packet, now, scratch);
                     // Nobody calls a client.
                     scratch.requests.clear();
-                    if conn.has_stream_output() {
+                    if conn.is_streaming() && scratch.output {
                         hub.send_all([conn.clone()]);
                     }
                 }

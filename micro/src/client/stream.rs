@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use micro_core::codec::{self, Codec, Decode, Encode};
 use micro_core::wire::{Outgoing, Reply};
-use micro_core::{Error, Header, RequestState, Result};
+use micro_core::{Error, ErrorKind, Header, RequestState, Result};
 use tokio::time::{Instant, timeout_at};
 
 use super::run::{Attempt, Failure, not_sent, where_from};
@@ -215,7 +215,7 @@ impl Attempt for OpensStream<'_> {
             times: StreamTimes {
                 deadline,
                 idle: self.slot.idle.or(options.stream_idle),
-                keepalive: options.stream_keepalive,
+                keepalive: options.keepalive(),
             },
             wait: options.connect_wait,
         };
@@ -231,13 +231,17 @@ impl Attempt for OpensStream<'_> {
         let (half, opened) =
             lease.conn.open(&lease.hub, &outgoing, only, &opening).map_err(not_sent)?;
         let (hub, conn) = (lease.hub.clone(), lease.conn.clone());
-        let end = End::opened(half, (lease, load));
+        // The client too: whoever has the stream need not hold it.
+        let end = End::opened(half, (lease, load, call.client.clone()));
         hub.send(&conn);
         match timeout_at(limit, opened).await {
             Ok(Ok(Ok(()))) => Ok(end),
             // It is told with the messages.
             Ok(Ok(Err(error))) if error.request() == Some(RequestState::Executed) => Ok(end),
-            Ok(Ok(Err(error))) => Err(where_from(&call.service, conn.peer.remote(), error)),
+            Ok(Ok(Err(error))) if error.kind() == ErrorKind::Unavailable => {
+                Err(where_from(&call.service, conn.peer.remote(), error))
+            }
+            Ok(Ok(Err(error))) => Err(error.into()),
             Ok(Err(_)) => {
                 let closed = Error::unavailable("the client was closed");
                 Err(closed.with_request(RequestState::Unknown).into())

@@ -43,8 +43,10 @@ pub(super) struct Caller {
     ticks: Arc<Ticks>,
     times: StreamTimes,
     last_message: Instant,
-    /// When something was last heard or asked.
-    alive: Instant,
+    /// When the service was last heard or asked.
+    heard: Instant,
+    /// When it was last told anything: it forgets who is silent, however much it sends.
+    said: Instant,
     asks: Option<Asks>,
     /// The handler has ended: so has the stream when nothing comes until then.
     quiet: Option<Instant>,
@@ -70,14 +72,14 @@ impl Caller {
         let (opened, waits) = oneshot::channel();
         let opened = Some(opened);
         let (asks, quiet) = (None, None);
-        let caller =
-            Self { inbox, opened, ticks, times, last_message: now, alive: now, asks, quiet };
+        let (last_message, heard, said) = (now, now, now);
+        let caller = Self { inbox, opened, ticks, times, last_message, heard, said, asks, quiet };
         caller.look_again();
         (caller, waits)
     }
 
     pub(super) fn heard(&mut self, now: Instant) {
-        self.alive = now;
+        self.heard = now;
         if let Some(opened) = self.opened.take() {
             // Who does not wait any more has ended the stream.
             let _ = opened.send(Ok(()));
@@ -101,6 +103,7 @@ impl Caller {
     /// A message was sent.
     pub(super) fn sent(&mut self, now: Instant) {
         self.last_message = now;
+        self.said = now;
     }
 
     /// We send no more, and have said so.
@@ -114,6 +117,7 @@ impl Caller {
     }
 
     fn ask_after(&mut self, now: Instant, first: Duration) {
+        self.said = now;
         self.asks = Some(Asks { first, next: now + first, interval: first, sent: 0 });
         self.look_again();
     }
@@ -155,12 +159,13 @@ impl Caller {
             let error = state.map_or(error.clone(), |state| error.with_request(state));
             return Err(Over(Err(error)));
         }
-        if self.alive + self.times.keepalive <= now {
+        if self.keepalive_at() <= now {
             session.probe();
-            self.alive = now;
+            (self.heard, self.said) = (now, now);
         }
         if let Some(asks) = self.asks.as_mut().filter(|asks| asks.next <= now) {
             session.ask_end(stream);
+            self.said = now;
             asks.sent += 1;
             asks.interval = (asks.interval * 2).min(LAST_ASK);
             asks.next = now + asks.interval;
@@ -172,11 +177,14 @@ impl Caller {
         self.times.idle.map(|idle| self.last_message + idle.min(NEVER))
     }
 
+    fn keepalive_at(&self) -> Instant {
+        self.heard.min(self.said) + self.times.keepalive
+    }
+
     fn due(&self) -> Instant {
         let asks = self.asks.as_ref().map(|asks| asks.next);
         let others = [self.times.deadline, self.idle_at(), asks, self.quiet];
-        let keepalive = self.alive + self.times.keepalive;
-        others.into_iter().flatten().fold(keepalive, Instant::min)
+        others.into_iter().flatten().fold(self.keepalive_at(), Instant::min)
     }
 
     fn look_again(&self) {

@@ -62,6 +62,8 @@ pub(crate) struct Scratch {
     woken: Vec<Arc<Inbox>>,
     /// The peer said something.
     heard: bool,
+    /// Something waits to be sent to it.
+    pub(crate) output: bool,
 }
 
 /// How a stream is opened.
@@ -178,7 +180,7 @@ impl Conn {
         if only.is_some() {
             caller.sent_one(now);
         }
-        let streams = streams.insert(Streams::new(now));
+        let streams = streams.insert(Streams::new(now, hub.port.clone()));
         streams.called(id, caller);
         let room = streams.room.clone();
         drop(state);
@@ -200,7 +202,7 @@ impl Conn {
         let State { session, streams, .. } = &mut *state;
         let id = session.accept(request)?;
         let inbox = Inbox::new(limits);
-        let streams = streams.get_or_insert_with(|| Streams::new(now));
+        let streams = streams.get_or_insert_with(|| Streams::new(now, hub.port.clone()));
         streams.served(id, inbox.clone(), stop);
         let room = streams.room.clone();
         drop(state);
@@ -221,11 +223,8 @@ impl Conn {
     /// What was on the way may be lost: see [`Session::interrupted`]. Whether that ended streams.
     pub(crate) fn interrupted(&self) -> bool {
         let mut state = self.state();
-        if state.streams.is_none() {
-            return false;
-        }
         let (mut scratch, before) = (Scratch::default(), state.session.counts());
-        state.session.interrupted(&mut scratch.events);
+        state.look_for_interruptions(&mut scratch.events);
         let ended = !scratch.events.is_empty();
         self.act(state, before, &mut scratch);
         ended
@@ -249,9 +248,14 @@ impl Conn {
         true
     }
 
-    /// Whether it is for a stream of ours, on which something waits to be sent.
-    pub(crate) fn has_stream_output(&self) -> bool {
-        self.is_streaming && self.state().session.has_output()
+    /// Whether it is for a stream of ours.
+    pub(crate) fn is_streaming(&self) -> bool {
+        self.is_streaming
+    }
+
+    /// Whether streams are open that we serve.
+    pub(crate) fn has_streams(&self) -> bool {
+        self.state().streams.as_ref().is_some_and(|streams| !streams.is_empty())
     }
 
     /// Closes the peer once nothing waits to be sent to it.
@@ -350,6 +354,7 @@ impl Conn {
         let mut state = self.state();
         let (mut scratch, before) = (Scratch::default(), state.session.counts());
         let events = &mut scratch.events;
+        state.look_for_interruptions(events);
         let mut limit = self.peer.max_packet();
         let mut taken = false;
         let drained = loop {
@@ -383,7 +388,7 @@ impl Conn {
     }
 
     fn act(&self, mut state: MutexGuard<'_, State>, before: Counts, scratch: &mut Scratch) {
-        let Scratch { requests, events, answered, woken, heard } = scratch;
+        let Scratch { requests, events, answered, woken, heard, output } = scratch;
         let heard = std::mem::take(heard);
         let mut cancelled = Vec::new();
         let now = state.last_used;
@@ -400,8 +405,8 @@ impl Conn {
                 }
                 Event::Cancelled { id } => cancelled.extend(state.handlers.remove(&id)),
                 Event::Request { ref request, .. } => {
-                    if request.endpoint() == PROBE_ENDPOINT
-                        && let Some(streams) = &mut state.streams
+                    if let Some(streams) = &mut state.streams
+                        && request.endpoint() == PROBE_ENDPOINT
                     {
                         streams.asked();
                     }
@@ -416,6 +421,7 @@ impl Conn {
             }
             streams.room.notify_waiters();
         }
+        *output = state.session.has_output();
         let now = state.session.counts();
         // Woken only when the lock is free again.
         drop(state);
@@ -448,6 +454,12 @@ impl Conn {
 impl State {
     pub(super) fn has_stream(&self, stream: StreamId) -> bool {
         self.streams.as_ref().is_some_and(|streams| streams.is_open(stream))
+    }
+
+    fn look_for_interruptions(&mut self, events: &mut Vec<Event>) {
+        if self.streams.as_mut().is_some_and(|streams| streams.are_interrupted()) {
+            self.session.interrupted(events);
+        }
     }
 
     /// A message was queued.
@@ -499,7 +511,10 @@ impl State {
                 }
                 Err(error) => {
                     self.session.end(stream, Err(&error));
-                    self.session.give_up_stream(stream, &error);
+                    let error = match self.session.give_up_stream(stream, &error) {
+                        Some(state) => error.with_request(state),
+                        None => error,
+                    };
                     streams.over(stream, Err(error))
                 }
             },

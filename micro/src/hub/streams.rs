@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use micro_core::transport::Port;
 use micro_core::wire::{IdMap, Session, StreamId};
 use micro_core::{Error, Result};
 use tokio::sync::Notify;
@@ -26,6 +27,9 @@ pub(crate) struct Streams {
     heard: Instant,
     /// It asks from time to time whether we live.
     asks: bool,
+    port: Arc<dyn Port>,
+    /// How often the port had been interrupted when it was last looked.
+    interruptions: u64,
 }
 
 /// Our end of a stream.
@@ -36,16 +40,34 @@ enum End {
 }
 
 impl Streams {
-    pub(super) fn new(now: Instant) -> Box<Self> {
+    pub(super) fn new(now: Instant, port: Arc<dyn Port>) -> Box<Self> {
         let (open, room) = (IdMap::default(), Arc::default());
-        Box::new(Self { open, room, heard: now, asks: false })
+        Box::new(Self { open, room, heard: now, asks: false, port, interruptions: 0 })
+    }
+
+    /// Whether packets of those that are open may have been lost since this was asked. What is sent
+    /// then must not look as if nothing were missing before it.
+    pub(super) fn are_interrupted(&mut self) -> bool {
+        if self.open.is_empty() {
+            return false;
+        }
+        let now = self.port.interruptions();
+        std::mem::replace(&mut self.interruptions, now) != now
+    }
+
+    fn begin(&mut self) {
+        if self.open.is_empty() {
+            self.interruptions = self.port.interruptions();
+        }
     }
 
     pub(super) fn called(&mut self, stream: StreamId, caller: Caller) {
+        self.begin();
         self.open.insert(stream, End::Called(Box::new(caller)));
     }
 
     pub(super) fn served(&mut self, stream: StreamId, inbox: Arc<Inbox>, stop: CancellationToken) {
+        self.begin();
         self.open.insert(stream, End::Served(inbox, stop));
     }
 
@@ -54,6 +76,10 @@ impl Streams {
             End::Called(caller) => Some(caller),
             End::Served(..) => None,
         }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.open.is_empty()
     }
 
     pub(super) fn is_open(&self, stream: StreamId) -> bool {

@@ -160,11 +160,11 @@ impl Serving {
                     if conn.on_packet(&packet, now, &mut scratch) {
                         callers.keep(&conn);
                     }
-                    let mut ready = conn.state().session.has_output();
+                    let mut ready = scratch.output;
                     for event in scratch.requests.drain(..) {
                         if let Event::Request { id, request } = event {
                             ready |= self.request(&conn, id, &request, now);
-                            if request.closes() {
+                            if request.closes() && !conn.has_streams() {
                                 // Whoever still works for it holds it.
                                 callers.remove(conn.peer.id());
                             }

@@ -1,14 +1,16 @@
 //! The streams of a session that was accepted.
 
 use std::collections::VecDeque;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use super::events::StreamId;
 use crate::Header;
 use crate::wire::gomicro::{self, StreamHead};
 
-/// So many streams that have ended are remembered: what comes late for one is not a new one.
-const MAX_ENDED: usize = 64;
+/// So many of the last streams are remembered, also those that were refused: what comes late for one
+/// opens no new one.
+const MAX_KNOWN: usize = 64;
 
 /// The streams of one caller.
 #[derive(Default)]
@@ -18,7 +20,9 @@ pub(super) struct Inbound(Option<Box<Streams>>);
 struct Streams {
     /// Usually one: each has a socket of its own.
     open: Vec<Stream>,
-    ended: VecDeque<Key>,
+    /// Hashes of keys: these are as long as their caller likes.
+    known: VecDeque<u64>,
+    hasher: RandomState,
 }
 
 struct Stream {
@@ -31,7 +35,6 @@ struct Stream {
 
 /// What a caller names a stream by. Its id alone does not: go-micro's handlers hand the stream
 /// that they serve on to the calls that they make.
-#[derive(Clone, PartialEq, Eq)]
 struct Key {
     stream: Box<str>,
     request: Box<str>,
@@ -45,7 +48,7 @@ pub(super) enum Kind {
     HalfClose(StreamId),
     /// The caller gave up, and says why.
     GaveUp(StreamId, Box<str>),
-    /// Of a stream that sends no more, or has ended: to be dropped and counted.
+    /// Of a stream that sends no more, has ended or was refused: to be dropped and counted.
     Late,
     /// Nothing is to be done: the end of what has ended, or a question whether a stream has, which
     /// its end will answer.
@@ -64,11 +67,11 @@ impl Inbound {
     /// What this message is.
     pub(super) fn kind(&mut self, header: &Header) -> Kind {
         let Some(streams) = &mut self.0 else { return Kind::Other };
-        let id = gomicro::id(header).unwrap_or_default();
         let Some(stream) = gomicro::stream(header) else {
-            let asks = streams.open.iter().any(|open| &*open.key.request == id);
-            return if asks { Kind::Nothing } else { Kind::Other };
+            let asks = |id| streams.open.iter().any(|open| &*open.key.request == id);
+            return if gomicro::id(header).is_some_and(asks) { Kind::Nothing } else { Kind::Other };
         };
+        let id = gomicro::id(header).unwrap_or_default();
         let named = |key: &Key| &*key.stream == stream && &*key.request == id;
         let error = gomicro::error(header);
         if let Some(open) = streams.open.iter_mut().find(|open| named(&open.key)) {
@@ -84,10 +87,18 @@ impl Inbound {
                 Some(text) => Kind::GaveUp(id, text.into()),
             };
         }
-        match streams.ended.iter().any(named) {
+        match streams.known.contains(&streams.hasher.hash_one((stream, id))) {
             true if error == Some(gomicro::EOS) => Kind::Nothing,
             true => Kind::Late,
             false => Kind::Other,
+        }
+    }
+
+    /// This request is the first message of a stream, if it says one, whatever becomes of it.
+    pub(super) fn begin(&mut self, header: &Header) {
+        if let Some(stream) = gomicro::stream(header) {
+            let id = gomicro::id(header).unwrap_or_default();
+            self.0.get_or_insert_default().remember(stream, id);
         }
     }
 
@@ -113,10 +124,7 @@ impl Inbound {
         let streams = self.0.as_mut()?;
         let at = streams.open.iter().position(|open| open.id == stream.0)?;
         let Stream { key, header, .. } = streams.open.swap_remove(at);
-        if streams.ended.len() == MAX_ENDED {
-            streams.ended.pop_front();
-        }
-        streams.ended.push_back(key);
+        streams.remember(&key.stream, &key.request);
         Some(header)
     }
 
@@ -124,5 +132,18 @@ impl Inbound {
     pub(super) fn drain(&mut self) -> Vec<StreamId> {
         let open = self.0.take().map(|streams| streams.open).unwrap_or_default();
         open.into_iter().map(|open| StreamId(open.id)).collect()
+    }
+}
+
+impl Streams {
+    fn remember(&mut self, stream: &str, request: &str) {
+        let key = self.hasher.hash_one((stream, request));
+        if self.known.contains(&key) {
+            return;
+        }
+        if self.known.len() == MAX_KNOWN {
+            self.known.pop_front();
+        }
+        self.known.push_back(key);
     }
 }

@@ -178,19 +178,19 @@ impl Session {
         true
     }
 
-    /// Gives up a stream that we opened; its service is told why, unless it knows of nothing. Says
-    /// what is known of the opening, or `None` if the stream was over.
+    /// Gives up a stream that we opened: what waits to be sent is not, and its service is told why,
+    /// unless it knows of nothing. Says what is known of the opening, or `None` if the stream was
+    /// over.
     pub fn give_up_stream(&mut self, stream: StreamId, why: &Error) -> Option<RequestState> {
         let Role::Streaming(outbound) = &mut self.role else { return None };
-        let (told, state) = outbound.give_up(stream, why)?;
-        match told {
-            Some(packets) => {
-                for packet in packets {
-                    self.queue.push(packet, About::End);
-                }
-            }
-            None if state == RequestState::NotSent => self.queue.clear(),
-            None => {}
+        let unsent = self.queue.has_messages();
+        let (told, state) = outbound.give_up(stream, why, unsent)?;
+        if unsent {
+            // With them a good end, or a question that would arrive as a message.
+            self.queue.clear();
+        }
+        for packet in told.into_iter().flatten() {
+            self.queue.push(packet, About::End);
         }
         Some(state)
     }
@@ -219,6 +219,10 @@ impl Session {
         let Some(header) = inbound.end(stream) else { return false };
         match how {
             Ok(()) => self.queue.push(gomicro::encode_end(&header), About::End),
+            // Somebody's plain text, which would be a good end.
+            Err(error) if error.to_wire() == gomicro::EOS => {
+                self.push_error(header, &Error::internal(gomicro::EOS));
+            }
             Err(error) => self.push_error(header, error),
         }
         true
@@ -312,6 +316,7 @@ impl Session {
             self.counts.stray += 1;
             return;
         }
+        inbound.begin(&header);
         let id = self.next;
         self.next += 1;
         let header = Arc::new(header);
@@ -418,14 +423,19 @@ impl Session {
     }
 
     /// What was on the way may be lost: whatever only makes sense as a whole is over. Calls are
-    /// not, each is answered or not; streams of ours are given up, and those that we serve ended.
+    /// not, each is answered or not; streams of ours are given up, unless nothing of them was sent
+    /// yet, and those that we serve ended.
     pub fn interrupted(&mut self, events: &mut Vec<Event>) {
         let streams = match &self.role {
             Role::Client(_) => Vec::new(),
-            Role::Streaming(outbound) => outbound.id().into_iter().collect(),
+            Role::Streaming(outbound) => outbound.begun().into_iter().collect(),
             Role::Server(_, inbound) => inbound.ids(),
         };
         for stream in streams {
+            if matches!(self.role, Role::Server(..)) {
+                // They would come after what may be missing. Of ours, giving up forgets them.
+                self.queue.forget_messages(stream.0);
+            }
             let detail = "the network was away; messages of this stream may be missing";
             self.break_stream(stream, Error::unavailable(detail), events);
         }

@@ -38,6 +38,11 @@ impl Outbound {
         self.stream.as_ref().map(|open| StreamId(open.id))
     }
 
+    /// It, if its service may know of it.
+    pub(super) fn begun(&self) -> Option<StreamId> {
+        self.stream.as_ref().filter(|open| open.packets.is_some()).map(|open| StreamId(open.id))
+    }
+
     /// What its messages begin with, if it may send any.
     pub(super) fn sends(&self, stream: StreamId) -> Option<&StreamHead> {
         let open = self.stream.as_ref().filter(|open| open.id == stream.0)?;
@@ -53,17 +58,18 @@ impl Outbound {
     }
 
     /// It is over: what its service is told, which is nothing where it knows of nothing, and what
-    /// is known of its opening.
+    /// is known of its opening. `unsent`: its last message, or that there is none more, was not sent.
     pub(super) fn give_up(
         &mut self,
         stream: StreamId,
         error: &Error,
+        unsent: bool,
     ) -> Option<(Option<[Bytes; 2]>, RequestState)> {
         let open = self.stream.take_if(|open| open.id == stream.0)?;
         if open.packets.is_none() {
             return Some((None, RequestState::NotSent));
         }
-        if open.half_closed && !self.ours {
+        if open.half_closed && !unsent && !self.ours {
             // The handler may have ended, which go-micro does not say; a message would be the
             // opening of another run. Nobody reads it otherwise.
             return Some((None, RequestState::Unknown));

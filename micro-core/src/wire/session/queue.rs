@@ -99,6 +99,16 @@ impl Queue {
         *self = Self::default();
     }
 
+    /// The messages of this stream are not to be sent any more.
+    pub(super) fn forget_messages(&mut self, stream: u64) {
+        let bytes = &mut self.bytes;
+        self.packets.retain(|queued| {
+            let goes = matches!(queued.about, About::Message(id) if id == stream);
+            *bytes -= if goes { queued.packet.len() } else { 0 };
+            !goes
+        });
+    }
+
     /// Whether messages of a stream are among them.
     pub(super) fn has_messages(&self) -> bool {
         self.packets.iter().any(|queued| matches!(queued.about, About::Message(_)))
