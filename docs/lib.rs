@@ -16,6 +16,7 @@ pages! {
     first_service: "first-service.md";
     flags: "flags.md";
     calls: "calls.md";
+    streams: "streams.md";
     nodes: "nodes.md";
     errors: "errors.md";
     limits: "limits.md";

@@ -63,7 +63,7 @@ pub(crate) async fn messages_go_both_ways_until_the_caller_closes(generation: Ge
     }
 }
 
-/// `CloseSend` is not implemented in v6 (client/rpc_stream.go:142), and the others have none; `Close` ends the reading
+/// `CloseSend` is not implemented in v6 (client/rpc_stream.go:147), and the others have none; `Close` ends the reading
 /// too. So the handler sees a good end, and nobody reads its reply.
 pub(crate) async fn there_is_no_half_close_so_a_client_stream_ends_without_its_reply(
     generation: Generation,
