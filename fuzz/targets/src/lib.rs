@@ -15,6 +15,7 @@ mod registry_result;
 pub mod seeds;
 mod service;
 mod session;
+mod stream;
 
 pub use self::address_list::address_list;
 pub use self::envelope::envelope;
@@ -23,6 +24,7 @@ pub use self::header::header;
 pub use self::registry_result::registry_result;
 pub use self::service::service;
 pub use self::session::session;
+pub use self::stream::stream;
 
 /// A decoder, and what holds for it.
 #[derive(Clone, Copy, Debug)]
@@ -35,7 +37,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 8] = [
     Target { name: "address_list", run: address_list },
     Target { name: "envelope", run: envelope },
     Target { name: "error", run: error },
@@ -43,4 +45,5 @@ pub const TARGETS: [Target; 7] = [
     Target { name: "registry_result", run: registry_result },
     Target { name: "service", run: service },
     Target { name: "session", run: session },
+    Target { name: "stream", run: stream },
 ];

@@ -12,7 +12,7 @@ const KEPT: usize = 256;
 const LONGEST_KEPT: usize = 4 * 1024;
 
 /// What means something to one of the decoders.
-pub const WORDS: [&str; 54] = [
+pub const WORDS: [&str; 56] = [
     "{",
     "}",
     "[",
@@ -43,6 +43,8 @@ pub const WORDS: [&str; 54] = [
     "\"Micro-ID\":\"0\"",
     "\"Micro-Id\":\"1\"",
     "\"Micro-Error\":\"EOS\"",
+    "\"Micro-Stream\":\"0\"",
+    "\"Micro-Endpoint\":\"Micro.Probe\"",
     "\"X-Micro-Error\":\"x\"",
     "\"Content-Type\":\"text/plain\"",
     "\"Timeout\":\"1\"",

@@ -28,6 +28,9 @@ pub fn all() -> io::Result<Seeds> {
             if version == "v6" || matches!(&*exchange, "call" | "error") {
                 let name = format!("{version}-{exchange}");
                 add(&mut seeds, "session", &name, conversation(&messages));
+                if exchange.contains("stream") {
+                    add(&mut seeds, "stream", &name, streaming(&messages));
+                }
                 let first = |answer: bool| messages.iter().find(|m| m["reply"].is_null() == answer);
                 for (kind, message) in [("request", first(false)), ("answer", first(true))] {
                     let Some(body) = message.map(body) else { continue };
@@ -77,7 +80,20 @@ fn conversation(messages: &[Value]) -> String {
     script + "r{}\nS"
 }
 
-const BY_HAND: [(&str, &[&str]); 7] = [
+/// What both sides of a stream said, said to ours.
+fn streaming(messages: &[Value]) -> String {
+    let mut script = String::from("s\ns\n");
+    for (index, message) in messages.iter().enumerate() {
+        let to = if message["reply"].is_null() { "<" } else { ">" };
+        script += &format!("{to}{}\n", body(message));
+        if index == 0 {
+            script += "A\n";
+        }
+    }
+    script + "m{}\nM{}\nh\ns\ns\nw\nS\nS\nS"
+}
+
+const BY_HAND: [(&str, &[&str]); 8] = [
     (
         "address_list",
         &[
@@ -166,6 +182,21 @@ const BY_HAND: [(&str, &[&str]); 7] = [
             "c\nc\nc\nc\nc\ns\ns\nx1\nx0\ng",
             "{\"Header\":{\"Micro-ID\":\"0\",\"Micro-Error\":\"EOS\"},\"Body\":null}",
             "l10\ncapplication/json\n<{\"Header\":{\"Micro-ID\":\"0\"},\"Body\":null}\ns",
+        ],
+    ),
+    (
+        "stream",
+        &[
+            "s\ns\nA\nm1\ns\nM2\nS\nh\ns\na\ns\nw\nS\na\ns\nS",
+            "s\ns\nA\nm1\nm2\ng\ns\ns\ns\nS",
+            "s\nA\np\ns\nr\nS\nh\ns\ng\ns\ns",
+            "s\nA\nM1\nI\nS\nS\nm1\ns\ns",
+            "s\nA\nm1\ni\ns\ns\nx1",
+            "s\nA\neno\nS\nm1\ns\nX1",
+            "s\nr\nm1\ns\nm2\ns\nh\ns\nS",
+            "l200\ns\nl4000\ns\nA\nM1\nl60\nS\nS\nm1\nl40\ns",
+            "n\ns\nA\na\ns\nx1\nf\ns",
+            ">{\"Header\":{\"Micro-Stream\":\"0\"},\"Body\":null}\nA\nM\nM1\nS\nS\nw",
         ],
     ),
 ];

@@ -47,6 +47,7 @@ targets! {
     registry_result,
     service,
     session,
+    stream,
 }
 
 fn corpus_holds(target: &Target) {
@@ -128,7 +129,7 @@ fn json() -> impl Strategy<Value = Value> {
     ];
     let key = prop_oneof![
         4 => prop::sample::select(&[
-            "Header", "Body", "Micro-ID", "Micro-Id", "Micro-Error", "Micro-Service", "Content-Type",
+            "Header", "Body", "Micro-ID", "Micro-Id", "Micro-Stream", "Micro-Error", "Micro-Service", "Content-Type",
             "Timeout", "Connection", "Service", "Action", "Micro", "id", "code", "detail", "status",
             "name", "version", "metadata", "endpoints", "nodes", "address", "request", "values",
             "type", "micro-lease", "lease", "hash",

@@ -90,7 +90,7 @@ fn broken(mut events: Vec<Event>, of: StreamId) -> Error {
 
 fn bodies(events: &[Event]) -> Vec<&[u8]> {
     let body = |event| match event {
-        &Event::Message { ref body, .. } => &**body,
+        Event::Message { body, .. } => &**body,
         other => panic!("{other:?}"),
     };
     events.iter().map(body).collect()
