@@ -85,12 +85,10 @@ pub(crate) mod go_calls_rust {
         let helper = Helper::start(&world, "echo").await;
         let go = world.go_client(generation).await;
         go.ask::<Rsp>(Command::call("echo", "Peer.Run").body(&named("warm"))).await.unwrap();
-        let slow = Req { millis: 5_000, ..named("slow") };
-        let call = Command::call("echo", "Peer.Run")
-            .body(&slow)
-            .millis(3_000)
-            .with("attempt", 100)
-            .with("retries", 3);
+        let slow = Req { millis: 10_000, ..named("slow") };
+        let call = Command::call("echo", "Peer.Run").body(&slow).millis(9_000);
+        // Between attempts it pauses for 0.1 s, 0.7 s and 2 s.
+        let call = call.with("attempt", 500).with("retries", 3);
         let error = go.fails(call).await;
         assert_eq!(error.code, 408, "{error:?}");
         // v6 tries again after its connection timeout; the older ones have no limit of an attempt.
