@@ -14,7 +14,7 @@ use std::sync::{Arc, OnceLock};
 
 use clap::Parser;
 use micro::{Running, Service};
-use micro_examples::echo::{self, events};
+use micro_examples::echo::{self, Rsp, events};
 use serde::Serialize;
 
 #[derive(Parser)]
@@ -49,7 +49,15 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// It can be called once it has answered itself: then whatever stands between has heard of it.
 fn say_serving(running: &Running) {
-    let node = running.node();
-    events::line(&Serving { serving: running.name(), node: &node.id, address: &node.address });
+    let (client, node) = (running.client(), running.node().clone());
+    let name = running.name().to_owned();
+    tokio::spawn(async move {
+        let who = || client.call::<_, Rsp>(&name, "Echo.Who", &()).address(&node.address);
+        while let Err(error) = who().await {
+            tracing::warn!(%error, "cannot be called yet");
+        }
+        events::line(&Serving { serving: &name, node: &node.id, address: &node.address });
+    });
 }
