@@ -37,7 +37,7 @@ pub fn stream(data: &[u8]) -> bool {
             b'<' => caller.hears(rest),
             b'm' => caller.sends(rest, max),
             b'M' => service.sends(rest, max),
-            b'h' | b'n' | b'g' | b'f' => caller.ends(*first),
+            b'h' | b'g' | b'f' => caller.ends(*first),
             b'a' => caller.session.ask_end(caller.stream),
             b'p' => caller.session.probe(),
             b'A' => service.accepts(),
@@ -117,7 +117,6 @@ impl Caller {
         let (session, stream) = (&mut self.session, self.stream);
         match how {
             b'h' => self.half_closed |= session.half_close(stream),
-            b'n' => session.sends_no_more(stream),
             b'g' => {
                 let known = session.give_up_stream(stream, &Error::with_code(499, "not wanted"));
                 assert_eq!(known.is_some(), self.open);
