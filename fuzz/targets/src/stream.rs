@@ -16,7 +16,7 @@ const LARGEST: usize = 1 << 20;
 ///
 /// * `>` and `<`: the rest is a packet for the service, for the caller;
 /// * `m` and `M`: the caller, the service sends the rest on its first stream;
-/// * `h`, `n`, `g` and `f`: the caller half-closes, sends no more, gives up, forgets its stream;
+/// * `h`, `g` and `f`: the caller half-closes, gives up, forgets its stream;
 /// * `a` and `p`: it asks whether the handler has ended, whether the service lives;
 /// * `A` and `r`: the service accepts, refuses its first request;
 /// * `w` and `e`: it ends its first stream well, with the rest as an error;

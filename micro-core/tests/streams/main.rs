@@ -89,11 +89,11 @@ fn broken(mut events: Vec<Event>, of: StreamId) -> Error {
 }
 
 fn bodies(events: &[Event]) -> Vec<&[u8]> {
-    let body = |event| match event {
-        Event::Message { body, .. } => &**body,
+    let bodies = events.iter().map(|event| match event {
+        Event::Message { body, .. } => body.as_ref(),
         other => panic!("{other:?}"),
-    };
-    events.iter().map(body).collect()
+    });
+    bodies.collect()
 }
 
 fn error(header: &Header) -> &str {
