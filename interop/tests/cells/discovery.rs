@@ -20,6 +20,7 @@ cell! { discovery {
         a_watch_tells_of_coming_and_going,
         one_rust_service_is_found_by_both_generations,
         a_go_client_chooses_among_all_rust_nodes,
+        a_node_without_its_protocol_is_spoken_to_in_another_one,
     ]
     rust_calls_go: [
         one_query_tells_metadata_version_and_endpoints_whole,

@@ -16,6 +16,7 @@ cell! { long_work {
     rust_calls_go: [
         a_call_of_seventy_seconds_is_answered,
         a_stream_that_is_idle_for_seventy_seconds_lives,
+        without_a_sign_of_life_go_drops_what_runs_after_a_minute,
     ]
 } }
 
@@ -93,5 +94,25 @@ pub(crate) mod rust_calls_go {
         }
         chat.finish().unwrap();
         assert_eq!(limited("the end", chat.recv()).await.unwrap(), None);
+    }
+
+    /// That is why ours gives signs of life.
+    pub(crate) async fn without_a_sign_of_life_go_drops_what_runs_after_a_minute(
+        generation: Generation,
+    ) {
+        let world = World::start().await;
+        let go = world.go(generation, "echo").await;
+        let mut socket = world.raw(generation, &go.address).await;
+        let body = serde_json::json!({ "name": "silent", "millis": 66_000 });
+        socket.send("1", "Peer.Run", serde_json::json!({}), &body).await;
+        let answer = tokio::time::timeout(Duration::from_secs(72), socket.recv_later()).await;
+        if let Ok(reply) = answer {
+            // A handler of v3 may have answered in time that it was told to stop.
+            assert_eq!(generation, Generation::V3, "{reply:?}");
+            assert!(reply.error().unwrap().contains("context canceled"), "{reply:?}");
+        }
+        let client = world.client();
+        let ran: Rsp = client.call("echo", "Peer.Runs", &named("silent")).await.unwrap();
+        assert_eq!(ran.value, 1);
     }
 }

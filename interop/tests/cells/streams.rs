@@ -1,7 +1,13 @@
 //! Streams in all three shapes, and their ends.
 
+mod facts;
 pub(crate) mod go_calls_rust;
-pub(crate) mod rust_calls_go;
+mod of_rust;
+
+pub(crate) mod rust_calls_go {
+    pub(crate) use super::facts::*;
+    pub(crate) use super::of_rust::*;
+}
 
 cell! { streams {
     go_calls_rust: [
@@ -26,5 +32,9 @@ cell! { streams {
         a_call_that_a_streams_handler_makes_is_a_call,
         calls_go_on_beside_streams_that_end,
         a_unary_call_of_a_stream_is_not_answered,
+        each_stream_has_a_socket_of_its_own_and_calls_share_one,
+        go_says_the_end_of_a_stream_unless_it_has_read_ours,
+        a_message_for_a_stream_that_has_ended_runs_its_handler_again,
+        an_end_that_comes_late_costs_the_next_calls_of_its_socket,
     ]
 } }

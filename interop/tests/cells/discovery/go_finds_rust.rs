@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use micro::registry::Service;
-use micro_interop::{Command, Generation, GoClient, Helper, World, eventually};
+use micro::nats::NatsRegistry;
+use micro::registry::{Node, RegisterOptions, Registry, Service};
+use micro_interop::{Command, Generation, GoClient, Helper, World, eventually, named};
 use serde_json::Value;
 
 async fn get(go: &GoClient, name: &str) -> Vec<Service> {
@@ -173,4 +174,39 @@ pub(crate) async fn a_go_client_chooses_among_all_rust_nodes(generation: Generat
     nodes.remove(&gone.running.node().id);
     gone.running.stop().await.unwrap();
     eventually("the two that are left", async || (chosen(&go).await == nodes).then_some(())).await;
+}
+
+/// A node that does not say it gets JSON-RPC, which nobody here speaks.
+pub(crate) async fn a_node_without_its_protocol_is_spoken_to_in_another_one(
+    generation: Generation,
+) {
+    let world = World::start().await;
+    let echo = world.echo("echo").await;
+    let go = world.go_client(generation).await;
+    let registry = NatsRegistry::with(&world.connection());
+    let call = |name: &str| Command::call(name, "Echo.Call").body(&named("Ann"));
+    for (name, protocol) in [("with", Some("mucp")), ("without", None)] {
+        let mut node =
+            Node::new(format!("{name}-1"), &echo.address).with_metadata("transport", "nats");
+        if let Some(protocol) = protocol {
+            node = node.with_metadata("protocol", protocol);
+        }
+        let service = Service::new(name, "1").with_node(node);
+        registry.register(&service, RegisterOptions::default()).await.unwrap();
+        let recorder = world.record(&echo.address).await;
+        let outcome = go.execute(call(name)).await.result;
+        let sent = recorder.end().await[0].json().unwrap();
+        let content_type = sent["Header"]["Content-Type"].as_str().unwrap().to_owned();
+        match protocol {
+            Some(_) => {
+                assert_eq!(outcome.unwrap()["greeting"], "Hello Ann");
+                assert_eq!(content_type, "application/json");
+            }
+            None => {
+                assert_eq!(content_type, "application/json-rpc");
+                // Ours says 415, which JSON-RPC cannot read.
+                assert_eq!(outcome.unwrap_err().id, "go.micro.client.codec");
+            }
+        }
+    }
 }
