@@ -79,6 +79,8 @@ super::faults! { TransportFault of "transport":
     WakesTheFirst => a_receiver_can_move_between_tasks,
     /// A poll that is given up takes an arrival with it.
     ForgetsOnGivingUp => a_receive_is_pending_only_with_nothing,
+    /// Packets may always have been lost.
+    IsAlwaysInterrupted => an_outage_is_an_interruption_and_nothing_else_is,
 }
 
 /// A transport with one fault, or none.
@@ -201,6 +203,13 @@ impl Port for FaultyPort {
 
     async fn flush(&self) -> Result<()> {
         self.inner.flush().await
+    }
+
+    fn interruptions(&self) -> u64 {
+        match self.state.has(TransportFault::IsAlwaysInterrupted) {
+            true => self.state.sent.fetch_add(1, Ordering::SeqCst),
+            false => self.inner.interruptions(),
+        }
     }
 }
 

@@ -65,6 +65,32 @@ pub(super) async fn a_port_outlives_an_outage(fixture: &dyn Fixture) -> Checked 
     works(&mut server, &mut client).await
 }
 
+pub(super) async fn an_outage_is_an_interruption_and_nothing_else_is(
+    fixture: &dyn Fixture,
+) -> Checked {
+    let mut server = Side::open(fixture, Bind::Any).await?;
+    let mut client = Side::open(fixture, Bind::ClientOnly).await?;
+    works(&mut server, &mut client).await?;
+    let told =
+        |server: &Side, client: &Side| [server.port.interruptions(), client.port.interruptions()];
+    let before = told(&server, &client);
+    works(&mut server, &mut client).await?;
+    let calm = told(&server, &client);
+    ensure!(calm == before, "without an outage it grew from {before:?} to {calm:?}");
+    if let Some(network) = fixture.network() {
+        within("the network's end", network.down()).await?;
+        within("the network's return", network.up()).await?;
+        // By then something has come that was sent after it.
+        works(&mut server, &mut client).await?;
+        let after = told(&server, &client);
+        ensure!(
+            after.iter().zip(before).all(|(after, before)| *after > before),
+            "after an outage it is {after:?}, before it was {before:?}"
+        );
+    }
+    Ok(())
+}
+
 /// A new peer goes there and back, within two limits.
 async fn works(server: &mut Side, client: &mut Side) -> Checked {
     let address = server.address()?;

@@ -120,6 +120,7 @@ suite! { ($) transport_suite in transport:
         opening_and_dialling_need_no_network,
         health_tells_of_an_outage,
         a_port_outlives_an_outage,
+        an_outage_is_an_interruption_and_nothing_else_is,
     }
 }
 
