@@ -89,10 +89,12 @@ fn broken(mut events: Vec<Event>, of: StreamId) -> Error {
 }
 
 fn bodies(events: &[Event]) -> Vec<&[u8]> {
-    let body = |event| match event {
-        Event::Message { body, .. } => &**body,
-        other => panic!("{other:?}"),
-    };
+    fn body(event: &Event) -> &[u8] {
+        match event {
+            Event::Message { body, .. } => body,
+            other => panic!("{other:?}"),
+        }
+    }
     events.iter().map(body).collect()
 }
 
