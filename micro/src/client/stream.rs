@@ -25,7 +25,7 @@ use crate::stream::{Bidirectional, ClientStream, End, Receiver, Sender};
 /// let mut chat = client
 ///     .stream("echo", "Echo.Chat")
 ///     .metadata("tenant", "blue")
-///     .bidirectional::<String, String>()
+///     .bidirectional::<str, String>()
 ///     .await?;
 /// chat.send("Bob").await?;
 /// println!("{:?}", chat.recv().await?);
