@@ -1,17 +1,18 @@
 //! The sessions with the nodes that this process calls, on one port.
 
 use std::collections::HashMap;
-use std::future::poll_fn;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::future::{Future, poll_fn};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::task::Poll;
+use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use micro_core::codec;
 use micro_core::transport::{Arrival, Bind, Incoming, PeerId};
 use micro_core::wire::{IdMap, Limits};
 use micro_core::{Error, Result, Transport};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::hub::{Conn, Hub, Scratch, Ticks, lock};
@@ -19,6 +20,9 @@ use crate::hub::{Conn, Hub, Scratch, Ticks, lock};
 /// After it was looked whose time is over, so many times as long is nobody looked at: where very
 /// many wait, they are told a little late, and answers are read meanwhile.
 const REST: u32 = 8;
+/// While streams are open it is looked so often whether packets may have been lost: who only receives
+/// would hear of it with the next packet, which may be what was lost.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// The sessions with the nodes that this process calls. The port opens with the first call, and
 /// again should it ever be over.
@@ -38,6 +42,8 @@ struct Open {
 #[derive(Default)]
 struct Shared {
     conns: Mutex<Conns>,
+    /// How many of them are for streams.
+    streams: AtomicUsize,
     over: AtomicBool,
 }
 
@@ -66,6 +72,9 @@ impl Drop for Lease {
     fn drop(&mut self) {
         if let Some(shared) = &self.alone {
             self.conn.close_when_sent();
+            if self.conn.is_streaming() {
+                shared.streams.fetch_sub(1, Ordering::AcqRel);
+            }
             lock(&shared.conns).by_peer.remove(&self.conn.peer.id());
         }
     }
@@ -154,6 +163,7 @@ impl Open {
         let peer = hub.port.dial(address)?;
         let id = peer.id();
         let conn = Conn::streaming(peer, limits, hub.dropped.clone());
+        self.shared.streams.fetch_add(1, Ordering::AcqRel);
         conns.by_peer.insert(id, conn.clone());
         Ok(Lease { hub, conn, alone: Some(self.shared.clone()) })
     }
@@ -182,6 +192,15 @@ impl Conns {
     }
 }
 
+/// Why the [`Pump`] is awake.
+enum Woken {
+    /// Somebody's time may be over.
+    Time,
+    /// It is looked whether packets may have been lost.
+    Look,
+    Arrivals(Result<()>),
+}
+
 /// Brings what arrives to the calls that wait for it, and ends those whose time is over.
 struct Pump {
     shared: Arc<Shared>,
@@ -195,14 +214,29 @@ impl Pump {
         let (mut arrivals, mut scratch) = (Vec::new(), Scratch::default());
         let (mut timer, mut waiting) = (self.ticks.timer(), 0);
         let mut interruptions = self.hub.upgrade().map_or(0, |hub| hub.port.interruptions());
+        let mut look = Box::pin(sleep(LOOK));
         loop {
-            // The timer first, or under a flood nobody's time would ever be over.
-            let received = poll_fn(|cx| match timer.poll(cx) {
-                Poll::Ready(()) => Poll::Ready(None),
-                Poll::Pending => incoming.poll_recv(cx, &mut arrivals).map(Some),
+            let woken = poll_fn(|cx| {
+                // The timer first, or under a flood nobody's time would ever be over.
+                if timer.poll(cx).is_ready() {
+                    return Poll::Ready(Woken::Time);
+                }
+                if let Poll::Ready(received) = incoming.poll_recv(cx, &mut arrivals) {
+                    return Poll::Ready(Woken::Arrivals(received));
+                }
+                // Whatever opens a stream has the timer look.
+                match self.shared.streams.load(Ordering::Acquire) {
+                    0 => Poll::Pending,
+                    _ => look.as_mut().poll(cx).map(|()| Woken::Look),
+                }
             });
-            match received.await {
-                None => {
+            match woken.await {
+                Woken::Look => {
+                    look.as_mut().reset(Instant::now() + LOOK);
+                    let Some(hub) = self.hub.upgrade() else { return };
+                    self.interrupted(&hub, &mut interruptions);
+                }
+                Woken::Time => {
                     let began = Instant::now();
                     if let Some(hub) = self.hub.upgrade() {
                         self.interrupted(&hub, &mut interruptions);
@@ -211,13 +245,13 @@ impl Pump {
                     let ended = Instant::now();
                     timer.rest(ended + (ended - began) * REST);
                 }
-                Some(Ok(())) => {
+                Woken::Arrivals(Ok(())) => {
                     let Some(hub) = self.hub.upgrade() else { return };
                     // Before what was sent after that.
                     self.interrupted(&hub, &mut interruptions);
                     self.deal_with(&hub, &mut arrivals, &mut scratch);
                 }
-                Some(Err(error)) => {
+                Woken::Arrivals(Err(error)) => {
                     tracing::warn!(%error, "the client's port is over; the next call opens another");
                     return;
                 }

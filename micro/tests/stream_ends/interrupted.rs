@@ -1,15 +1,16 @@
 //! A network that was away: what came before and after it is never put together in silence.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use micro::memory::Memory;
 use micro::stream::{self, Receiver, Sender};
 use micro::{ClientOptions, Context, ErrorKind, RequestState};
 use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::net::Net;
-use crate::{LIMIT, Tell, hears, sums};
+use crate::{LIMIT, Tell, hears, sums, waits};
 
 #[tokio::test]
 async fn what_a_service_sends_after_its_network_was_away_does_not_end_well() {
@@ -126,5 +127,32 @@ async fn a_stream_whose_opening_has_not_left_yet_is_opened_when_the_network_is_b
     let sum = timeout(LIMIT, opening).await.unwrap().unwrap().unwrap();
     sum.send(&5).await.unwrap();
     assert_eq!(sum.finish().await.unwrap(), 5);
+    running.stop().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_only_receives_soon_knows_that_something_may_be_missing() {
+    let memory = Memory::new();
+    let (callers, services) = (Net::new(&memory), Net::new(&memory));
+    let (tell, mut said) = Tell::new();
+    let running = waits(services.service("s"), &tell).build().unwrap().start().await.unwrap();
+    let client = callers.client(ClientOptions::default());
+    let mut open = client.stream("s", "S.Wait").bidirectional::<u32, u32>().await.unwrap();
+    hears(&mut said, "begun").await;
+    sleep(Duration::from_secs(30)).await;
+    let begun = Instant::now();
+    callers.interrupt();
+    let error = open.recv().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    assert!(begun.elapsed() <= Duration::from_secs(1), "{:?}", begun.elapsed());
+    hears(&mut said, "gone").await;
+
+    let mut open = client.stream("s", "S.Wait").bidirectional::<u32, u32>().await.unwrap();
+    hears(&mut said, "begun").await;
+    services.interrupt();
+    hears(&mut said, "gone").await;
+    let error = open.recv().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    assert!(begun.elapsed() <= Duration::from_secs(7), "{:?}", begun.elapsed());
     running.stop().await.unwrap();
 }

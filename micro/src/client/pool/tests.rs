@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use super::*;
 use crate::client::Client;
 use crate::hub::Limit;
+use crate::stream;
 
 const CALLS: usize = 10_000;
 const LIMIT: Duration = Duration::from_secs(20);
@@ -111,4 +112,68 @@ async fn a_session_that_nobody_reads_any_more_takes_no_call() {
     assert!(other.conn.call(&other.hub, &call, now, limit).is_none());
     assert!(open.lease("a", codec::JSON, Limits::default()).is_err());
     assert!(pool.lease("a", codec::JSON).await.is_ok(), "another port is opened");
+}
+
+#[tokio::test]
+async fn streams_leave_nothing_behind_however_they_end() {
+    let memory = Memory::new();
+    let silent = Duration::from_millis(1);
+    let (mute, _mute_incoming) = memory.transport().open(Bind::Any).await.unwrap();
+    let service = crate::Service::builder("s")
+        .registry(memory.registry())
+        .transport(memory.transport())
+        .broker(memory.broker())
+        .limit("S.Full", 0)
+        .stream_handler("S.Full", stream::bidirectional(echo))
+        .stream_handler("S.Echo", stream::bidirectional(echo));
+    let running = service.build().unwrap().start().await.unwrap();
+    let client = Client::new(
+        Arc::new(memory.registry()),
+        Arc::new(memory.transport()),
+        Arc::new(memory.broker()),
+    );
+    let open = |endpoint: &str| client.stream("s", endpoint).bidirectional::<u32, u32>();
+    for at in 0..100 {
+        // To its end, and given up at each moment.
+        let mut whole = open("S.Echo").await.unwrap();
+        whole.send(&at).await.unwrap();
+        whole.finish().unwrap();
+        assert_eq!(whole.recv().await.unwrap(), Some(at));
+        assert_eq!(whole.recv().await.unwrap(), None);
+        let half = open("S.Echo").await.unwrap();
+        half.send(&at).await.unwrap();
+        drop(half);
+        let mut finished = open("S.Echo").await.unwrap();
+        finished.finish().unwrap();
+        drop(finished);
+        let mut opening = std::pin::pin!(open("S.Echo"));
+        assert!(futures_util::poll!(&mut opening).is_pending());
+        // Refused, unknown, and unanswered.
+        assert!(open("S.Full").await.unwrap().recv().await.is_err());
+        assert!(open("S.None").await.unwrap().recv().await.is_err());
+        let unanswered = client.stream("s", "S.Echo").address(mute.local().unwrap());
+        assert!(unanswered.timeout(silent).bidirectional::<u32, u32>().await.is_err());
+    }
+    let opened = client.inner.pool.open.load_full().unwrap();
+    timeout(LIMIT, opened.hub.drained()).await.expect("something still waits to be sent");
+    assert_eq!(opened.shared.streams.load(Ordering::Acquire), 0);
+    assert!(lock(&opened.shared.conns).by_peer.is_empty());
+    let holders = Arc::strong_count(&opened.hub);
+    assert!(holders < 5, "{holders} hold the port");
+    for node in client.inner.cache.known("s").unwrap().all() {
+        assert_eq!(node.state.in_flight(), 0);
+    }
+    // No handler is left, or this would take its time to stop.
+    timeout(LIMIT, running.stop()).await.unwrap().unwrap();
+}
+
+async fn echo(
+    _: crate::Context,
+    mut numbers: stream::Receiver<u32>,
+    sender: stream::Sender<u32>,
+) -> Result<()> {
+    while let Some(number) = numbers.recv().await? {
+        sender.send(&number).await?;
+    }
+    Ok(())
 }
