@@ -89,9 +89,10 @@ func command(args []string) error {
 	nats := flags.String("nats", "", "address of the nats-server")
 	pool := flags.Int("pool-size", 100, "sockets that are kept per node")
 	silence := flags.Duration("silence", 0, "how long a socket waits for a message; 0: go-micro's own default")
+	lookup := flags.Duration("lookup", 0, "how long a lookup collects answers; 0: go-micro's own default")
 	flags.Parse(args)
 
-	registry, transport, broker := natsRegistry(*nats), natsTransport(*nats, *silence), natsBroker(*nats)
+	registry, transport, broker := natsRegistry(*nats, *lookup), natsTransport(*nats, *silence), natsBroker(*nats)
 	if err := broker.Connect(); err != nil {
 		return err
 	}

@@ -1,10 +1,5 @@
 package main
 
-import "time"
-
-// How long a query waits for answers: go-micro's 100 ms are short on a machine that runs many tests at once.
-const query = 250 * time.Millisecond
-
 // Prints what the watcher reports, until the program ends.
 func (u *User) watch(command *Command) error {
 	watcher, err := u.registry.Watch(watchService(command.Service))

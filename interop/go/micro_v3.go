@@ -77,8 +77,13 @@ var (
 	fromContext      = metadata.FromContext
 )
 
-func natsRegistry(address string) microRegistry {
-	return rnats.NewRegistry(registry.Addrs(address), registry.Timeout(query))
+// How long a lookup collects answers is go-micro's own default, unless it is given.
+func natsRegistry(address string, lookup time.Duration) microRegistry {
+	options := []registry.Option{registry.Addrs(address)}
+	if lookup > 0 {
+		options = append(options, registry.Timeout(lookup))
+	}
+	return rnats.NewRegistry(options...)
 }
 
 // How long a socket waits for a message is go-micro's own default, unless it is given.

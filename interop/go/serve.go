@@ -39,13 +39,14 @@ func serve(args []string) error {
 	queue := flags.String("queue", "", "queue group of the subscription")
 	kind := flags.String("transport", "nats", "nats or http")
 	interval := flags.Duration("register-interval", 30*time.Second, "how often it registers")
+	lookup := flags.Duration("lookup", 0, "how long a lookup collects answers; 0: go-micro's own default")
 	flags.Var(metadata, "metadata", "key=value, more than once")
 	flags.Parse(args)
 	if *id == "" {
 		*id = fmt.Sprintf("%d-%d", os.Getpid(), time.Now().UnixNano())
 	}
 
-	registry, transport, broker := natsRegistry(*nats), natsTransport(*nats, 0), natsBroker(*nats)
+	registry, transport, broker := natsRegistry(*nats, *lookup), natsTransport(*nats, 0), natsBroker(*nats)
 	address := ":0"
 	if *kind == "http" {
 		transport, address = httpTransport(), "127.0.0.1:0"

@@ -1,8 +1,7 @@
 //! One nats-server, and what a test has on it.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use micro::nats::registry::Options as RegistryOptions;
 use micro::nats::{Nats, NatsBroker, NatsRegistry, NatsTransport};
@@ -14,12 +13,16 @@ use crate::go::{GoClient, GoService};
 use crate::process::Process;
 use crate::record::Recorder;
 
+/// Lookups of go-micro get so much time that a busy machine is no reason to find nobody.
+const UNHURRIED: [&str; 2] = ["--lookup", "300ms"];
+/// As much for our own, which wait so long only where nobody answers.
+const LOOKUP: Duration = Duration::from_millis(500);
+
 /// One nats-server of a test's own, and what it has on it.
 #[derive(Debug)]
 pub struct World {
     /// The server.
     pub server: NatsServer,
-    names: Arc<AtomicU32>,
 }
 
 /// The `echo` example as a program. Its lines are the events that it receives.
@@ -36,7 +39,7 @@ pub struct Echo {
 impl World {
     /// Starts a nats-server.
     pub async fn start() -> Self {
-        Self { server: NatsServer::start().await, names: Arc::default() }
+        Self { server: NatsServer::start().await }
     }
 
     /// `127.0.0.1:PORT` of the server.
@@ -51,7 +54,12 @@ impl World {
 
     /// [`go`](Self::go), with arguments of the peer.
     pub async fn go_with(&self, generation: Generation, name: &str, args: &[&str]) -> GoService {
-        GoService::start(generation, &self.address(), name, args).await
+        GoService::start(generation, &self.address(), name, &[args, &UNHURRIED].concat()).await
+    }
+
+    /// A go-micro client as go-micro makes it, whose lookups take the 100 ms that it gives them.
+    pub async fn hurried_go_client(&self, generation: Generation) -> GoClient {
+        GoClient::start(generation, &self.address(), &[]).await
     }
 
     /// A go-micro client.
@@ -61,7 +69,7 @@ impl World {
 
     /// [`go_client`](Self::go_client), with arguments of the peer.
     pub async fn go_client_with(&self, generation: Generation, args: &[&str]) -> GoClient {
-        GoClient::start(generation, &self.address(), args).await
+        GoClient::start(generation, &self.address(), &[args, &UNHURRIED].concat()).await
     }
 
     /// The `echo` example under this name, once it can be called.
@@ -97,7 +105,8 @@ impl World {
 
     /// A Rust client, as of a process of its own.
     pub fn client(&self) -> Client {
-        self.client_with(ClientOptions::default(), RegistryOptions::default())
+        let registry = RegistryOptions::default().with_query_limit(LOOKUP);
+        self.client_with(ClientOptions::default(), registry)
     }
 
     /// [`client`](Self::client), with options.
@@ -116,15 +125,11 @@ impl World {
     /// A Rust service, as of a process of its own.
     pub fn service(&self, name: &str) -> ServiceBuilder {
         let nats = self.connection();
+        let registry = RegistryOptions::default().with_query_limit(LOOKUP);
         Service::builder(name)
-            .registry(NatsRegistry::with(&nats))
+            .registry(NatsRegistry::with_options(&nats, registry).expect("the options are valid"))
             .transport(NatsTransport::with(&nats))
             .broker(NatsBroker::with(&nats))
-    }
-
-    /// A name that no other service of this world has.
-    pub fn name(&self, kind: &str) -> String {
-        format!("{kind}{}", self.names.fetch_add(1, Ordering::Relaxed))
     }
 }
 

@@ -58,7 +58,7 @@ pub(crate) mod rust_calls_go {
     use std::collections::BTreeSet;
     use std::time::{Duration, Instant};
 
-    use micro_interop::{Generation, Req, Rsp, World, named};
+    use micro_interop::{Generation, Req, Rsp, World, limited, named};
     use tokio::task::JoinSet;
 
     use super::AT_ONCE;
@@ -100,6 +100,9 @@ pub(crate) mod rust_calls_go {
         for number in 0..AT_ONCE {
             let client = world.client();
             calls.spawn(async move {
+                // A lookup waits for 100 ms, which a busy machine may need for 64 of them.
+                let who = || client.call::<_, Rsp>("echo", "Echo.Who", &Req::default());
+                limited("a first answer", async { while who().await.is_err() {} }).await;
                 for round in 0..10 {
                     let name = format!("{number}-{round}");
                     let reply: Rsp = client.call("echo", "Echo.Call", &named(&name)).await.unwrap();

@@ -16,7 +16,7 @@ async fn get(go: &GoClient, name: &str) -> Vec<Service> {
 
 pub(crate) async fn one_query_tells_metadata_version_and_endpoints_whole(generation: Generation) {
     let world = World::start().await;
-    let go = world.go_client(generation).await;
+    let go = world.hurried_go_client(generation).await;
     let service = world
         .service("described")
         .version("1.2.3")
@@ -67,7 +67,7 @@ pub(crate) async fn the_types_of_a_rust_service_are_shown_where_it_gives_them(
     let world = World::start().await;
     let _echo = world.echo("echo").await;
     let _helper = Helper::start(&world, "helper").await;
-    let go = world.go_client(generation).await;
+    let go = world.hurried_go_client(generation).await;
     let services = get(&go, "echo").await;
     let call = services[0].endpoints.iter().find(|endpoint| endpoint.name == "Echo.Call").unwrap();
     let (request, response) = (call.request.as_ref().unwrap(), call.response.as_ref().unwrap());
@@ -87,7 +87,7 @@ pub(crate) async fn a_node_answers_one_query_once(generation: Generation) {
     let world = World::start().await;
     let _helper = Helper::start(&world, "helper").await;
     let _echo = world.echo("echo").await;
-    let go = world.go_client(generation).await;
+    let go = world.hurried_go_client(generation).await;
     for name in ["helper", "echo"] {
         for _ in 0..3 {
             let services = get(&go, name).await;
@@ -103,7 +103,7 @@ pub(crate) async fn a_node_answers_one_query_once(generation: Generation) {
 
 pub(crate) async fn a_list_names_each_service_and_version(generation: Generation) {
     let world = World::start().await;
-    let go = world.go_client(generation).await;
+    let go = world.hurried_go_client(generation).await;
     let first = Helper::start(&world, "first").await;
     let second = Helper::start(&world, "second").await;
     let services: Vec<Service> = go.ask(Command::new("list")).await.unwrap();
@@ -115,7 +115,7 @@ pub(crate) async fn a_list_names_each_service_and_version(generation: Generation
 
 pub(crate) async fn a_watch_tells_of_coming_and_going(generation: Generation) {
     let world = World::start().await;
-    let go = world.go_client(generation).await;
+    let go = world.hurried_go_client(generation).await;
     go.execute(Command::new("watch").with("name", "w").with("service", "helper"))
         .await
         .result
@@ -143,8 +143,10 @@ pub(crate) async fn a_watch_tells_of_coming_and_going(generation: Generation) {
 pub(crate) async fn one_rust_service_is_found_by_both_generations(generation: Generation) {
     let world = World::start().await;
     let helper = Helper::start(&world, "helper").await;
-    let (one, other) =
-        tokio::join!(world.go_client(generation), world.go_client(generation.other()));
+    let (one, other) = tokio::join!(
+        world.hurried_go_client(generation),
+        world.hurried_go_client(generation.other())
+    );
     for go in [one, other] {
         let services = get(&go, "helper").await;
         assert_eq!(services[0].nodes[0].id, helper.running.node().id);
@@ -160,7 +162,7 @@ pub(crate) async fn a_go_client_chooses_among_all_rust_nodes(generation: Generat
         nodes.insert(helper.running.node().id.clone());
         helpers.push(helper);
     }
-    let go = world.go_client(generation).await;
+    let go = world.hurried_go_client(generation).await;
     let chosen = async |go: &GoClient| {
         let chosen: Value = go
             .ask(Command::new("select").with("service", "helper").with("count", 100))

@@ -115,23 +115,25 @@ pub(super) fn is_unsupported_media(header: &Header) -> bool {
     gomicro::id(header).is_none() && header.get_ignore_case(CONTENT_TYPE) == Some("text/plain")
 }
 
-/// Ids of the last probes, whose answers are for nobody.
+/// Ids of the last probes, whose answers are for nobody. Most sessions have none.
 #[derive(Default)]
-pub(super) struct Probes(VecDeque<u64>);
+pub(super) struct Probes(Option<Box<VecDeque<u64>>>);
 
 impl Probes {
     pub(super) fn push(&mut self, id: u64) {
-        if self.0.len() == MAX_PROBES {
-            self.0.pop_front();
+        let probes = self.0.get_or_insert_default();
+        if probes.len() == MAX_PROBES {
+            probes.pop_front();
         }
-        self.0.push_back(id);
+        probes.push_back(id);
     }
 
     /// Whether this answers one of them.
     pub(super) fn answer(&mut self, header: &Header) -> bool {
+        let Some(probes) = &mut self.0 else { return false };
         let id: Option<u64> = gomicro::id(header).and_then(|id| id.parse().ok());
-        let at = self.0.iter().position(|probe| Some(*probe) == id);
-        at.and_then(|at| self.0.remove(at)).is_some()
+        let at = probes.iter().position(|probe| Some(*probe) == id);
+        at.and_then(|at| probes.remove(at)).is_some()
     }
 }
 

@@ -56,8 +56,8 @@ pub struct Session {
 enum Role {
     /// Calls that wait for their answer.
     Client(Calls),
-    /// A stream that we opened.
-    Streaming(Outbound),
+    /// A stream that we opened; most sessions are not for one.
+    Streaming(Box<Outbound>),
     /// The headers of requests that wait for ours, and the streams that are open.
     Server(Open, Inbound),
 }
@@ -70,7 +70,7 @@ impl Session {
 
     /// A session with a peer that we dialled for one stream.
     pub fn streaming(limits: Limits) -> Self {
-        Self::new(Role::Streaming(Outbound::default()), limits)
+        Self::new(Role::Streaming(Box::default()), limits)
     }
 
     /// A session with a peer that dialled us.
