@@ -1,7 +1,5 @@
 //! The calls of a session that dialled.
 
-use std::collections::VecDeque;
-
 use bytes::Bytes;
 
 use super::events::{CallId, Event};
@@ -117,23 +115,27 @@ pub(super) fn is_unsupported_media(header: &Header) -> bool {
 
 /// Ids of the last probes, whose answers are for nobody. Most sessions have none.
 #[derive(Default)]
-pub(super) struct Probes(Option<Box<VecDeque<u64>>>);
+pub(super) struct Probes(Option<Box<Last>>);
+
+#[derive(Default)]
+struct Last {
+    ids: [Option<u64>; MAX_PROBES],
+    next: usize,
+}
 
 impl Probes {
     pub(super) fn push(&mut self, id: u64) {
-        let probes = self.0.get_or_insert_default();
-        if probes.len() == MAX_PROBES {
-            probes.pop_front();
-        }
-        probes.push_back(id);
+        let last = self.0.get_or_insert_default();
+        last.ids[last.next] = Some(id);
+        last.next = (last.next + 1) % MAX_PROBES;
     }
 
     /// Whether this answers one of them.
     pub(super) fn answer(&mut self, header: &Header) -> bool {
-        let Some(probes) = &mut self.0 else { return false };
+        let Some(last) = &mut self.0 else { return false };
         let id: Option<u64> = gomicro::id(header).and_then(|id| id.parse().ok());
-        let at = probes.iter().position(|probe| Some(*probe) == id);
-        at.and_then(|at| probes.remove(at)).is_some()
+        let known = last.ids.iter_mut().find(|known| id.is_some() && **known == id);
+        known.and_then(Option::take).is_some()
     }
 }
 
