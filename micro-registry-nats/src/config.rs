@@ -18,7 +18,8 @@ pub struct Options {
     /// How long a query waits for a first answer, and how long answers are collected. 100 ms.
     pub query_limit: Duration,
     /// The least time without a further answer after which a query is done; the time is otherwise
-    /// twice the longest that there was to wait for an answer, in this query or lately. 2 ms.
+    /// twice the longest that there was to wait for an answer, in this query or lately. 2 ms. A list
+    /// of all services is not done before [`query_limit`](Self::query_limit).
     pub quiet: Duration,
     /// A query is done when it knows this many nodes of one name and version; 0: no such number.
     pub quorum: usize,

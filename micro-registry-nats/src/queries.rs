@@ -105,13 +105,13 @@ impl Queries {
         permit: OwnedSemaphorePermit,
     ) {
         let found = View::new(self.max_nodes);
-        let query = Query::new(self.rules(self.rules.quorum), known);
+        let query = Query::new(self.rules(&target, self.rules.quorum), known);
         self.add(target, query, Purpose::Lookup { waiter: Some(waiter), found, _permit: permit });
     }
 
     /// Starts to find out the present state.
     pub(crate) fn sync(&mut self, target: Target) {
-        let query = Query::new(self.rules(0), None);
+        let query = Query::new(self.rules(&target, 0), None);
         self.add(target, query, Purpose::Sync);
     }
 
@@ -136,7 +136,7 @@ impl Queries {
             return false;
         }
         let known = suspects.iter().cloned().collect();
-        let query = Query::new(self.rules(0), Some(known));
+        let query = Query::new(self.rules(&target, 0), Some(known));
         self.add(target, query, Purpose::Ask(suspects));
         true
     }
@@ -221,8 +221,13 @@ impl Queries {
         self.next > 0
     }
 
-    fn rules(&self, quorum: usize) -> Rules {
-        Rules { quorum, quiet: self.rules.quiet.max(2 * self.gap), ..self.rules }
+    fn rules(&self, target: &Target, quorum: usize) -> Rules {
+        let quiet = match target {
+            Target::Name(_) => self.rules.quiet.max(2 * self.gap),
+            // Who wants to know of everybody wants to miss nobody, and has no call that waits.
+            Target::All => self.rules.limit,
+        };
+        Rules { quorum, quiet, ..self.rules }
     }
 
     fn add(&mut self, target: Target, query: Query, purpose: Purpose) {
