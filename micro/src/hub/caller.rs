@@ -30,8 +30,8 @@ pub(crate) struct StreamTimes {
     pub(crate) deadline: Option<Instant>,
     /// Without a message, either way.
     pub(crate) idle: Option<Duration>,
-    /// After so long a silence the service is asked whether it lives, so that go-micro's forgets
-    /// neither the stream nor its socket.
+    /// After so long a silence of either side the service is asked whether it lives, so that
+    /// go-micro's forgets neither the stream nor its socket.
     pub(crate) keepalive: Duration,
 }
 

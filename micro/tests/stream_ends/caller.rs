@@ -154,3 +154,37 @@ async fn running_out(callers: &Net) {
         tokio::task::yield_now().await;
     }
 }
+
+/// Panics when it is dropped.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("as asked");
+    }
+}
+
+#[tokio::test]
+async fn a_handler_that_panics_while_it_is_dropped_is_an_error_of_the_stream() {
+    let memory = Memory::new();
+    let (callers, services) = (Net::new(&memory), Net::new(&memory));
+    let explodes = |_: Context, _: u32, numbers: Sender<u32>| {
+        let bomb = Bomb;
+        std::future::poll_fn(move |_| {
+            // It goes when the future does, and not when that is ready.
+            let _held = (&bomb, &numbers);
+            std::task::Poll::Ready(Ok(()))
+        })
+    };
+    let options = micro::ServerOptions::default().with_max_streams(1);
+    let service = services.service("s").server_options(options);
+    let service = service.stream_handler("S.Bomb", stream::server_streaming(explodes));
+    let running = service.build().unwrap().start().await.unwrap();
+    let client = callers.client(ClientOptions::default());
+    for _ in 0..3 {
+        let opened = client.stream("s", "S.Bomb").server_streaming::<_, u32>(&0u32).await;
+        let error = timeout(LIMIT, opened.unwrap().recv()).await.expect("it hangs").unwrap_err();
+        assert_eq!(error.code(), 500, "{error}");
+    }
+    running.stop().await.unwrap();
+}
