@@ -44,7 +44,8 @@ impl Port for NatsPort {
         self.peers.nats.flush().await
     }
 
-    /// A new connection to the server, and a subscription whose reader was too slow.
+    /// New connections to the server, and messages lost because a subscription's reader was too slow;
+    /// of these the NATS client tells by an event, which may come after later messages.
     fn interruptions(&self) -> u64 {
         self.peers.fences.epoch().saturating_sub(1) + self.peers.nats.dropped_messages()
     }

@@ -145,8 +145,9 @@ pub trait Port: Send + Sync {
     async fn flush(&self) -> Result<()>;
 
     /// How often packets that were on the way, in either direction, may have been lost for all
-    /// peers at once, such as with a connection. It grows before anything is received that was sent
-    /// after the loss, so that whoever needs each packet looks here after each receive.
+    /// peers at once, such as with a connection. After the loss of a connection it grows before
+    /// anything is received that was sent later, so that whoever needs each packet looks here after
+    /// each receive; other losses may be told a moment late.
     fn interruptions(&self) -> u64 {
         0
     }

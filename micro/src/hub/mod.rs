@@ -8,6 +8,7 @@ mod half;
 mod inbox;
 mod pending;
 mod silence;
+mod streaming;
 mod streams;
 mod ticks;
 
@@ -22,10 +23,11 @@ use tokio_util::task::AbortOnDropHandle;
 pub(crate) use self::caller::StreamTimes;
 pub(crate) use self::calling::Limit;
 use self::conn::Drained;
-pub(crate) use self::conn::{Conn, Opening, Scratch};
+pub(crate) use self::conn::{Conn, Scratch};
 use self::flusher::Flusher;
 pub(crate) use self::half::Half;
 pub(crate) use self::inbox::InboxLimits;
+pub(crate) use self::streaming::Opening;
 pub(crate) use self::ticks::Ticks;
 
 /// Locks; whoever panicked under a lock of ours left a state that is still whole.
