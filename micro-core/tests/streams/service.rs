@@ -171,19 +171,22 @@ fn a_stream_that_names_nothing_but_itself_is_answered_in_envelopes() {
 #[test]
 fn what_follows_a_refused_opening_is_of_no_new_stream() {
     let (mut session, caller) = (server(), Caller::new("0", "0"));
-    let (id, _) = requested(&mut session, &caller.says(None, "{}"));
-    session.reply(id, Err(&Error::new(ErrorKind::Overloaded, "later")));
+    let stream = caller.opens(&mut session);
+    session.end(stream, Err(&Error::new(ErrorKind::Overloaded, "later")));
     take_all(&mut session);
     assert!(hears(&mut session, &caller.says(None, "1")).is_empty());
     assert!(hears(&mut session, &caller.says(Some("EOS"), "")).is_empty());
     assert_eq!((session.counts().late, session.is_idle()), (1, true));
+}
 
-    // Also where the session itself had no room.
-    let mut session = Session::server(Limits::default().with_open(0));
-    assert!(hears(&mut session, &caller.says(None, "{}")).is_empty());
-    assert_eq!(take_all(&mut session).len(), 1);
-    assert!(hears(&mut session, &caller.says(None, "1")).is_empty());
-    assert!(!session.has_output());
+#[test]
+fn calls_that_a_handler_of_go_makes_all_name_its_stream_and_are_each_answered() {
+    let (mut session, caller) = (server(), Caller::new("0", "0"));
+    for _ in 0..3 {
+        let (id, _) = requested(&mut session, &caller.says(None, "{}"));
+        assert!(session.reply(id, Ok(("application/json", b"1"))));
+        assert_eq!(take_all(&mut session).len(), 1);
+    }
 }
 
 #[test]

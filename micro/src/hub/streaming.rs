@@ -79,6 +79,12 @@ impl Conn {
         Some(Half { hub, conn, id, inbox, room, wait })
     }
 
+    /// Refuses a stream, so that what follows its opening opens no other; false if it is none.
+    pub(crate) fn refuse(&self, request: RequestId, error: &Error) -> bool {
+        let session = &mut self.state().session;
+        session.accept(request).is_some_and(|stream| session.end(stream, Err(error)))
+    }
+
     /// Ends a stream that we serve; something is to be sent unless it is over already.
     pub(crate) fn end(&self, stream: StreamId, how: Result<(), &Error>) -> bool {
         let mut state = self.state();

@@ -35,6 +35,7 @@ impl Serving {
     ) -> bool {
         let begun = match self.begin_stream(endpoint, request) {
             Ok(begun) => begun,
+            Err(error) if request.names_stream() => return conn.refuse(id, &self.named(error)),
             Err(error) => return self.answer(conn, id, Err(error)),
         };
         let stop = CancellationToken::new();

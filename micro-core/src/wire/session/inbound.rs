@@ -8,8 +8,7 @@ use super::events::StreamId;
 use crate::Header;
 use crate::wire::gomicro::{self, StreamHead};
 
-/// So many of the last streams are remembered, also those that were refused: what comes late for one
-/// opens no new one.
+/// So many of the last streams are remembered: what comes late for one opens no new one.
 const MAX_KNOWN: usize = 64;
 
 /// The streams of one caller.
@@ -48,7 +47,7 @@ pub(super) enum Kind {
     HalfClose(StreamId),
     /// The caller gave up, and says why.
     GaveUp(StreamId, Box<str>),
-    /// Of a stream that sends no more, has ended or was refused: to be dropped and counted.
+    /// Of a stream that sends no more, or has ended: to be dropped and counted.
     Late,
     /// Nothing is to be done: the end of what has ended, or a question whether a stream has, which
     /// its end will answer.
@@ -91,14 +90,6 @@ impl Inbound {
             true if error == Some(gomicro::EOS) => Kind::Nothing,
             true => Kind::Late,
             false => Kind::Other,
-        }
-    }
-
-    /// This request is the first message of a stream, if it says one, whatever becomes of it.
-    pub(super) fn begin(&mut self, header: &Header) {
-        if let Some(stream) = gomicro::stream(header) {
-            let id = gomicro::id(header).unwrap_or_default();
-            self.0.get_or_insert_default().remember(stream, id);
         }
     }
 

@@ -135,7 +135,9 @@ impl Session {
     }
 
     /// Takes a request as the opening of a stream; `None` if it is answered or cancelled already,
-    /// or [names no stream](Request::names_stream).
+    /// or [names no stream](Request::names_stream). Who refuses a stream takes it and
+    /// [ends](Self::end) it, so that what follows opens no other: a mere reply is to a call, and
+    /// go-micro's handlers name one and the same stream in all the calls that they make.
     pub fn accept(&mut self, request: RequestId) -> Option<StreamId> {
         let Role::Server(requests, inbound) = &mut self.role else { return None };
         let stream = inbound.accept(request.0, requests.get(request.0)?.clone())?;
@@ -316,7 +318,6 @@ impl Session {
             self.counts.stray += 1;
             return;
         }
-        inbound.begin(&header);
         let id = self.next;
         self.next += 1;
         let header = Arc::new(header);
