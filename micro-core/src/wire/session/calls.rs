@@ -48,20 +48,15 @@ impl Calls {
     }
 
     /// Takes in an answer; false if it is none to any of them.
-    pub(super) fn answer(
-        &mut self,
-        header: &Header,
-        body: &Bytes,
-        events: &mut Vec<Event>,
-    ) -> bool {
+    pub(super) fn answer(&mut self, header: &Header, body: Bytes, events: &mut Vec<Event>) -> bool {
         if let Some(call) = self.named_by(header) {
             self.0.remove(&call);
-            let reply = gomicro::read_reply(header, body.clone());
+            let reply = gomicro::read_reply(header, body);
             events.push(Event::Reply { call: CallId(call), reply });
             return true;
         }
         if self.unsupported_media(header) {
-            let text = String::from_utf8_lossy(body).into_owned();
+            let text = String::from_utf8_lossy(&body).into_owned();
             for (call, _) in self.0.extract_if(|_, waiting| waiting.packet.is_some()) {
                 let error = Error::new(ErrorKind::UnsupportedMediaType, text.clone());
                 let reply = Err(error.with_request(RequestState::Executed));

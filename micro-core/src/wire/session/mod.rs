@@ -288,7 +288,7 @@ impl Session {
         };
         match &mut self.role {
             Role::Client(calls) => {
-                if !calls.answer(&header, &body, events) && !self.probes.answer(&header) {
+                if !calls.answer(&header, body, events) && !self.probes.answer(&header) {
                     self.counts.stray += 1;
                 }
             }
