@@ -17,11 +17,11 @@ use tokio::time::timeout;
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// Says that a handler is gone, however it went.
-struct Gone(mpsc::UnboundedSender<&'static str>);
+struct Gone(mpsc::Sender<&'static str>);
 
 impl Drop for Gone {
     fn drop(&mut self) {
-        let _ = self.0.send("gone");
+        let _ = self.0.try_send("gone");
     }
 }
 
@@ -66,14 +66,13 @@ fn numbers(plugins: &Plugins) -> ServiceBuilder {
 
 /// A service with an endpoint `Numbers.Wait` that never ends by itself; the receiver hears when a
 /// handler of it begins, and when it is gone.
-fn waiting(plugins: &Plugins) -> (ServiceBuilder, mpsc::UnboundedReceiver<&'static str>) {
-    #[allow(clippy::disallowed_methods, reason = "a test's own few messages")]
-    let (tell, told) = mpsc::unbounded_channel();
+fn waiting(plugins: &Plugins) -> (ServiceBuilder, mpsc::Receiver<&'static str>) {
+    let (tell, told) = mpsc::channel(100_000);
     let handler = move |_: Context, numbers: Receiver<u32>, _: Sender<u32>| {
         let tell = tell.clone();
         async move {
             let _gone = Gone(tell.clone());
-            let _ = tell.send("begun");
+            let _ = tell.try_send("begun");
             let _numbers = numbers;
             pending().await
         }
@@ -87,7 +86,7 @@ async fn start(builder: ServiceBuilder) -> (Running, Client) {
     (running, client)
 }
 
-async fn hears(told: &mut mpsc::UnboundedReceiver<&'static str>, what: &str) {
+async fn hears(told: &mut mpsc::Receiver<&'static str>, what: &str) {
     assert_eq!(timeout(LIMIT, told.recv()).await.expect("nothing was heard in time"), Some(what));
 }
 
@@ -228,16 +227,15 @@ async fn whoever_drops_any_part_of_an_unfinished_stream_stops_its_handler() {
 
 #[tokio::test]
 async fn a_sum_is_not_committed_when_its_caller_gives_up() {
-    #[allow(clippy::disallowed_methods, reason = "a test's own few messages")]
-    let (tell, mut told) = mpsc::unbounded_channel();
+    let (tell, mut told) = mpsc::channel(100_000);
     let handler = move |_: Context, mut numbers: Receiver<u32>| {
         let tell = tell.clone();
         async move {
             let _gone = Gone(tell.clone());
             while numbers.recv().await?.is_some() {
-                let _ = tell.send("number");
+                let _ = tell.try_send("number");
             }
-            let _ = tell.send("committed");
+            let _ = tell.try_send("committed");
             Ok(())
         }
     };
@@ -278,8 +276,7 @@ async fn what_is_not_read_is_held_up_to_a_limit_and_one_message_more_is_an_error
 
 #[tokio::test]
 async fn a_caller_that_reads_nothing_gets_what_it_holds_and_then_an_error() {
-    #[allow(clippy::disallowed_methods, reason = "a test's own few messages")]
-    let (tell, mut told) = mpsc::unbounded_channel();
+    let (tell, mut told) = mpsc::channel(100_000);
     let flood = move |_: Context, _: u32, numbers: Sender<u32>| {
         let gone = Gone(tell.clone());
         async move {
