@@ -43,9 +43,9 @@ pub struct ClientOptions {
     /// How long a stream may be without a message, either way, unless it says so itself; then it
     /// ends as `Timeout`. No limit by default.
     pub stream_idle: Option<Duration>,
-    /// After so long a silence of either side the service of a stream is asked whether it lives. 25 s,
-    /// and at most that, whatever is set: go-micro forgets a socket that was silent for 60 s, and our servers a caller that has
-    /// asked and does so no more.
+    /// After so long a silence of either side the service of a stream is asked whether it lives.
+    /// 25 s, and at most that, whatever is set: go-micro forgets a socket that was silent for 60 s,
+    /// and our servers a caller that has asked and does so no more.
     pub stream_keepalive: Duration,
 }
 

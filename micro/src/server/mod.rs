@@ -171,8 +171,9 @@ impl Server {
         self
     }
 
-    /// Serves so many calls or streams of an endpoint at once; more are refused as `Overloaded`, beside the
-    /// limit for [all endpoints](ServerOptions::max_calls) together.
+    /// Serves so many calls or streams of an endpoint at once; more are refused as `Overloaded`,
+    /// beside the limit for all endpoints together: of [calls](ServerOptions::max_calls), of
+    /// [streams](ServerOptions::max_streams).
     #[must_use]
     pub fn limit(mut self, endpoint: &str, calls: usize) -> Self {
         self.limits.insert(endpoint.to_owned(), calls);
