@@ -222,6 +222,15 @@ impl Flags {
         self.server_name.as_deref().filter(|name| !name.is_empty())
     }
 
+    /// Where no profile was given, this one holds: `nats` or `local`, as `--profile` has it. Whatever
+    /// else was given counts more.
+    #[must_use]
+    pub fn or_profile(mut self, profile: &str) -> Self {
+        let given = self.profile.take().filter(|given| !given.is_empty());
+        self.profile = Some(given.unwrap_or_else(|| profile.to_owned()));
+        self
+    }
+
     pub(crate) fn apply(&self, service: &mut ServiceBuilder) {
         let text = |flag: &Option<String>| flag.clone().filter(|text| !text.is_empty());
         service.name = text(&self.server_name).unwrap_or_else(|| service.name.clone());

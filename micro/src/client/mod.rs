@@ -244,6 +244,11 @@ impl Client {
         &self.inner.registry
     }
 
+    /// The transport that it calls over.
+    pub fn transport(&self) -> &Arc<dyn Transport> {
+        &self.inner.transport
+    }
+
     /// The broker that it publishes to.
     pub fn broker(&self) -> &Arc<dyn Broker> {
         &self.inner.broker
@@ -262,8 +267,12 @@ impl Client {
         self.inner.publish_stack.clone()
     }
 
-    /// Waits, bounded, until what was sent has left.
-    pub(crate) async fn flush(&self) -> Result<()> {
+    /// Waits, bounded by the backends, until what was sent has left: events, requests, and the word
+    /// that a call or stream was given up.
+    ///
+    /// # Errors
+    /// `Unavailable` if it could not leave.
+    pub async fn flush(&self) -> Result<()> {
         let (events, calls) = tokio::join!(self.inner.broker.flush(), self.inner.pool.flush());
         events.and(calls)
     }

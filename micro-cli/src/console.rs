@@ -1,0 +1,247 @@
+//! Standard input, output and error, and what of them is a terminal.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::future::Future;
+use std::io::{self, BufRead, BufReader, BufWriter, IsTerminal, Read, Write};
+use std::pin::pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use clap::builder::styling::{AnsiColor, Style};
+use indicatif::{ProgressBar, ProgressStyle};
+use micro::Error;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::sleep;
+
+use crate::{body, failure};
+
+/// Whoever waits for longer is shown what for.
+const BLINK: Duration = Duration::from_millis(300);
+/// How many lines of standard input are read ahead.
+const AHEAD: usize = 16;
+
+/// Where the command reads and writes.
+pub struct Console {
+    stdin: Option<Box<dyn Read + Send>>,
+    stdout: BufWriter<Box<dyn Write + Send>>,
+    stderr: Box<dyn Write + Send>,
+    terminal: Terminal,
+}
+
+/// What is a terminal; colours are for those alone.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Terminal {
+    pub(crate) stdout: bool,
+    pub(crate) stderr: bool,
+    colours: bool,
+}
+
+/// What a text is, which decides its colour.
+#[derive(Clone, Copy)]
+pub(crate) enum Paint {
+    /// A name that one looks for.
+    Name,
+    /// What is well.
+    Good,
+    /// What is not.
+    Bad,
+    /// What is beside the point.
+    Faint,
+}
+
+impl Console {
+    /// Those of the process.
+    pub fn of_process() -> Self {
+        let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let terminal = Terminal {
+            stdout: io::stdout().is_terminal(),
+            stderr: io::stderr().is_terminal(),
+            colours: !no_colour,
+        };
+        Self { terminal, ..Self::new(io::stdin(), io::stdout(), io::stderr()) }
+    }
+
+    /// These, none of which is a terminal.
+    pub fn new(
+        stdin: impl Read + Send + 'static,
+        stdout: impl Write + Send + 'static,
+        stderr: impl Write + Send + 'static,
+    ) -> Self {
+        Self {
+            stdin: Some(Box::new(stdin)),
+            stdout: BufWriter::with_capacity(64 << 10, Box::new(stdout)),
+            stderr: Box::new(stderr),
+            terminal: Terminal::default(),
+        }
+    }
+
+    pub(crate) fn terminal(&self) -> Terminal {
+        self.terminal
+    }
+
+    /// Standard output; [`flush`](Write::flush) it before waiting.
+    pub(crate) fn out(&mut self) -> &mut (impl Write + use<>) {
+        &mut self.stdout
+    }
+
+    /// A line on standard error. If that is closed, nobody wants to know.
+    pub(crate) fn say(&mut self, text: impl fmt::Display) {
+        let _ = writeln!(self.stderr, "{text}");
+    }
+
+    /// A line on standard error about what else could be done.
+    pub(crate) fn hint(&mut self, text: impl fmt::Display) {
+        let hint = self.terminal.on_stderr("hint:", Paint::Good);
+        self.say(format_args!("{hint} {text}"));
+    }
+
+    /// An error, as the line of JSON that programs read.
+    pub(crate) fn error(&mut self, error: &Error) {
+        let line = self.terminal.on_stderr(&failure::line(error), Paint::Bad);
+        self.say(line);
+    }
+
+    /// What clap says, with colours on a terminal.
+    pub(crate) fn usage(&mut self, error: &clap::Error) {
+        let (text, for_stdout) = (error.render(), !error.use_stderr());
+        let coloured = self.terminal.colours
+            && if for_stdout { self.terminal.stdout } else { self.terminal.stderr };
+        let text = if coloured { text.ansi().to_string() } else { text.to_string() };
+        // If it cannot be said, there is nobody to whom.
+        let _ = match for_stdout {
+            true => self.stdout.write_all(text.as_bytes()).and_then(|()| self.stdout.flush()),
+            false => self.stderr.write_all(text.as_bytes()),
+        };
+    }
+
+    /// All of standard input, read beside everything else.
+    pub(crate) async fn stdin_whole(&mut self) -> io::Result<Bytes> {
+        let stdin = self.stdin()?;
+        let (tell, told) = oneshot::channel();
+        std::thread::spawn(move || {
+            // Whoever asked may have given up.
+            let _ = tell.send(body::whole(stdin));
+        });
+        told.await.map_err(|_| io::Error::other("its reader is gone"))?
+    }
+
+    /// The lines of standard input, read beside everything else; without their ends, and none that is empty.
+    pub(crate) fn stdin_lines(&mut self) -> io::Result<mpsc::Receiver<io::Result<Bytes>>> {
+        let stdin = self.stdin()?;
+        let (tell, told) = mpsc::channel(AHEAD);
+        std::thread::spawn(move || {
+            let mut reader = BufReader::new(stdin);
+            while let Some(line) = next_line(&mut reader).transpose() {
+                let over = line.is_err();
+                if tell.blocking_send(line).is_err() || over {
+                    return;
+                }
+            }
+        });
+        Ok(told)
+    }
+
+    fn stdin(&mut self) -> io::Result<Box<dyn Read + Send>> {
+        self.stdin.take().ok_or_else(|| io::Error::other("it was read already"))
+    }
+}
+
+impl Terminal {
+    /// The text as it is shown on standard output.
+    pub(crate) fn on_stdout(self, text: &str, paint: Paint) -> String {
+        painted(text, paint, self.stdout && self.colours)
+    }
+
+    /// Whether standard output may be coloured.
+    pub(crate) fn colours_stdout(self) -> bool {
+        self.stdout && self.colours
+    }
+
+    /// The text as it is shown on standard error.
+    fn on_stderr(self, text: &str, paint: Paint) -> String {
+        painted(text, paint, self.stderr && self.colours)
+    }
+
+    /// Text of others as it may be shown: what would steer a terminal is shown as what it is.
+    pub(crate) fn clean(text: &str) -> Cow<'_, str> {
+        if !text.chars().any(char::is_control) {
+            return text.into();
+        }
+        let shown = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.into() };
+        text.chars().map(shown).collect::<String>().into()
+    }
+
+    /// Shows what is waited for, if that takes longer than a blink.
+    pub(crate) async fn waiting<T>(self, what: &str, wait: impl Future<Output = T>) -> T {
+        let mut wait = pin!(wait);
+        if !self.stderr {
+            return wait.await;
+        }
+        tokio::select! {
+            biased;
+            done = &mut wait => return done,
+            () = sleep(BLINK) => {}
+        }
+        let _spinner = Spinner::start(what);
+        wait.await
+    }
+}
+
+/// Gone when it is dropped.
+struct Spinner(ProgressBar);
+
+impl Spinner {
+    fn start(what: &str) -> Self {
+        let bar = ProgressBar::new_spinner().with_message(what.to_owned());
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
+            bar.set_style(style);
+        }
+        bar.enable_steady_tick(Duration::from_millis(100));
+        Self(bar)
+    }
+}
+
+impl Drop for Spinner {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+
+fn painted(text: &str, paint: Paint, coloured: bool) -> String {
+    if !coloured {
+        return text.to_owned();
+    }
+    let style = match paint {
+        Paint::Name => Style::new().bold(),
+        Paint::Good => AnsiColor::Green.on_default(),
+        Paint::Bad => AnsiColor::Red.on_default(),
+        Paint::Faint => Style::new().dimmed(),
+    };
+    format!("{style}{text}{style:#}")
+}
+
+/// The next line that is not empty.
+fn next_line(reader: &mut impl BufRead) -> io::Result<Option<Bytes>> {
+    loop {
+        let mut line = Vec::new();
+        let read = reader.by_ref().take(body::MOST as u64 + 1).read_until(b'\n', &mut line)?;
+        if read == 0 {
+            return Ok(None);
+        }
+        if line.len() > body::MOST {
+            let text = format!("a line has more than {} bytes", body::MOST);
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
+        }
+        let text = line.trim_ascii();
+        if !text.is_empty() {
+            return Ok(Some(Bytes::copy_from_slice(text)));
+        }
+    }
+}
+
+impl fmt::Debug for Console {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Console").field("terminal", &self.terminal).finish_non_exhaustive()
+    }
+}

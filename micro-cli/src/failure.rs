@@ -1,0 +1,75 @@
+//! Why the command did not do what it was asked to.
+
+use std::io;
+
+use clap::error::ErrorKind as Usage;
+use micro::{Error, RequestState};
+use serde::Serialize;
+
+use crate::args::Line;
+
+/// Why the command did not do what it was asked to.
+pub(crate) enum Failure {
+    /// It was tried: the error, and what may help.
+    Failed(Error, Vec<String>),
+    /// It has been told already, error by error.
+    Told,
+    /// It makes no sense, and was not tried.
+    Usage(clap::Error),
+    /// Somebody pressed Ctrl-C.
+    Interrupted,
+    /// What should be printed cannot be.
+    Output(io::Error),
+}
+
+/// What programs read from standard error.
+#[derive(Serialize)]
+struct ErrorLine<'a> {
+    id: &'a str,
+    code: i32,
+    detail: &'a str,
+    status: &'a str,
+}
+
+impl Failure {
+    /// What was asked makes no sense: says so as clap does.
+    pub(crate) fn usage(text: impl std::fmt::Display) -> Self {
+        Self::Usage(Line::command().error(Usage::ValueValidation, text))
+    }
+
+    /// The error, with one more thing that may help.
+    pub(crate) fn with_hint(self, hint: Option<String>) -> Self {
+        match self {
+            Self::Failed(error, mut hints) => {
+                hints.extend(hint);
+                Self::Failed(error, hints)
+            }
+            other => other,
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Failed(error, Vec::new())
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Output(error)
+    }
+}
+
+/// An error as a line of JSON. One of ours that says not whose it is has the command's name.
+pub(crate) fn line(error: &Error) -> String {
+    let ours = error.request() != Some(RequestState::Executed) && error.id().is_empty();
+    let line = ErrorLine {
+        id: if ours { "micro" } else { error.id() },
+        code: error.code(),
+        detail: error.detail(),
+        status: error.status(),
+    };
+    // Four plain fields always encode.
+    serde_json::to_string(&line).unwrap_or_else(|_| error.detail().to_owned())
+}

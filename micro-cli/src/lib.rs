@@ -1,0 +1,20 @@
+#![doc = include_str!("../README.md")]
+
+mod args;
+mod body;
+mod console;
+mod failure;
+mod fields;
+mod format;
+mod json;
+mod nearest;
+mod network;
+mod order;
+mod proto;
+mod run;
+mod table;
+mod types;
+mod verbs;
+
+pub use self::console::Console;
+pub use self::run::{main, run};

@@ -1,0 +1,5 @@
+//! The `micro` command, with the backends that are compiled in.
+
+fn main() -> ! {
+    micro_cli::main(&micro::Plugins::new())
+}

@@ -1,0 +1,76 @@
+//! The types of endpoints, as a registry tells them.
+
+use micro::registry::{Endpoint, Service, Value};
+
+/// The endpoint of this name, of whatever version has it.
+pub(crate) fn endpoint<'a>(services: &'a [Service], name: &str) -> Option<&'a Endpoint> {
+    called(services).find(|endpoint| endpoint.name == name)
+}
+
+/// What can be called, of all versions.
+pub(crate) fn called(services: &[Service]) -> impl Iterator<Item = &Endpoint> {
+    services.iter().flat_map(|service| &service.endpoints).filter(|endpoint| !is_subscriber(endpoint))
+}
+
+/// It is no endpoint that is called, but a topic that is listened to.
+pub(crate) fn is_subscriber(endpoint: &Endpoint) -> bool {
+    endpoint.metadata.get("subscriber").is_some_and(|said| said == "true")
+}
+
+/// It is a stream.
+pub(crate) fn is_stream(endpoint: &Endpoint) -> bool {
+    endpoint.metadata.get("stream").is_some_and(|said| said == "true")
+}
+
+/// The types with fields that these endpoints name, each once, in the order of their [bare] names.
+pub(crate) fn named(endpoints: &[Endpoint]) -> Vec<&Value> {
+    let mut found = Vec::new();
+    for endpoint in endpoints {
+        for value in [&endpoint.request, &endpoint.response].into_iter().flatten() {
+            collect(value, &mut found);
+        }
+    }
+    found.sort_by(|one: &&Value, other| bare(&one.kind).cmp(bare(&other.kind)));
+    found
+}
+
+/// The name of a type without Go's marks for lists, maps and pointers.
+pub(crate) fn bare(kind: &str) -> &str {
+    let of = match kind.split_once(']') {
+        Some((mark, of)) if mark.starts_with('[') || mark.starts_with("map[") => Some(of),
+        _ => kind.strip_prefix('*'),
+    };
+    of.map_or(kind, bare)
+}
+
+fn collect<'a>(value: &'a Value, found: &mut Vec<&'a Value>) {
+    let same =
+        |known: &&Value| bare(&known.kind) == bare(&value.kind) && known.values == value.values;
+    if value.values.is_empty() || found.iter().any(same) {
+        return;
+    }
+    found.push(value);
+    for field in &value.values {
+        collect(field, found);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_are_named_once_without_their_marks() {
+        for kind in ["Req", "*Req", "[]Req", "map[string]Req", "[4]*Req", "map[string][]Req"] {
+            assert_eq!(bare(kind), "Req");
+        }
+        assert_eq!(bare("[]"), "");
+        let value = |kind: &str, values| Value { name: "x".into(), kind: kind.into(), values };
+        let inner = |mark: &str| value(&format!("{mark}Inner"), vec![value("string", vec![])]);
+        let outer = value("Outer", vec![inner("[]"), inner("*"), value("int32", vec![])]);
+        let endpoint = Endpoint { request: Some(outer), ..Endpoint::new("A.B") };
+        let endpoints = [endpoint.clone(), endpoint];
+        let kinds: Vec<_> = named(&endpoints).iter().map(|value| bare(&value.kind)).collect();
+        assert_eq!(kinds, ["Inner", "Outer"]);
+    }
+}

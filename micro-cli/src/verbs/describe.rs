@@ -1,0 +1,108 @@
+//! `micro describe`: one service, as a tree.
+
+mod tree;
+
+use std::io::Write;
+
+use micro::registry::{Endpoint, Node, Service, Value};
+
+use self::tree::Tree;
+use super::services::version;
+use crate::args::Describe;
+use crate::console::Console;
+use crate::failure::Failure;
+use crate::network::Network;
+use crate::types::{self, bare};
+use crate::format;
+
+/// The key of a node's metadata that has the dialects it speaks beside go-micro's.
+const DIALECTS: &str = "micro-wire";
+
+pub(crate) async fn run(
+    args: &Describe,
+    network: &Network,
+    console: &mut Console,
+) -> Result<(), Failure> {
+    let looking = network.service(&args.name);
+    let mut services = console.terminal().waiting("looking for the service", looking).await?;
+    services.sort_by(|one, other| one.version.cmp(&other.version));
+    if args.json {
+        let json = serde_json::to_vec(&services).map_err(std::io::Error::from)?;
+        format::print(console, &json, true)?;
+        return Ok(());
+    }
+    let mut root = Tree::name(args.name.as_str());
+    for service in &services {
+        root.push(of_version(service));
+    }
+    let text = root.lines(console.terminal());
+    console.out().write_all(text.as_bytes())?;
+    Ok(())
+}
+
+fn of_version(service: &Service) -> Tree {
+    let mut tree = Tree::field("version", version(service));
+    for (key, value) in &service.metadata {
+        tree.push(Tree::field(key, value));
+    }
+    let mut nodes: Vec<&Node> = service.nodes.iter().collect();
+    nodes.sort_by(|one, other| one.id.cmp(&other.id));
+    tree.push(Tree::list("nodes", nodes.into_iter().map(of_node)));
+    let (topics, called): (Vec<_>, Vec<_>) =
+        service.endpoints.iter().partition(|endpoint| types::is_subscriber(endpoint));
+    tree.push(Tree::list("endpoints", called.into_iter().map(of_endpoint)));
+    let topic = |endpoint: &&Endpoint| endpoint.metadata.get("topic").unwrap_or(&endpoint.name).clone();
+    tree.push(Tree::list("subscribes to", topics.iter().map(|endpoint| Tree::name(&topic(endpoint)))));
+    let types = types::named(&service.endpoints);
+    tree.push(Tree::list("types", types.into_iter().map(of_type)));
+    tree
+}
+
+fn of_node(node: &Node) -> Tree {
+    let mut tree = Tree::name(&node.id);
+    tree.push(Tree::field("address", &node.address));
+    let said = |key: &str| node.metadata.get(key).filter(|text| !text.is_empty());
+    if let Some(zone) = said("zone") {
+        tree.push(Tree::field("zone", zone));
+    }
+    let lease = match node.lease {
+        Some(lease) => humantime::format_duration(lease).to_string(),
+        None => "none told".to_owned(),
+    };
+    tree.push(Tree::field("lease", &lease));
+    let dialects = match said(DIALECTS) {
+        Some(others) => format!("go-micro, {others}"),
+        None => "go-micro".to_owned(),
+    };
+    tree.push(Tree::field("dialects", &dialects));
+    let others = node.metadata.iter().filter(|(key, _)| !["zone", DIALECTS].contains(&key.as_str()));
+    tree.push(Tree::list("metadata", others.map(|(key, value)| Tree::field(key, value))));
+    tree
+}
+
+fn of_endpoint(endpoint: &Endpoint) -> Tree {
+    let kind = |value: &Option<Value>| match value {
+        Some(value) if value.kind.is_empty() => value.name.clone(),
+        Some(value) => value.kind.clone(),
+        None => String::new(),
+    };
+    let (request, response) = (kind(&endpoint.request), kind(&endpoint.response));
+    let mut said = match (request.is_empty(), response.is_empty()) {
+        (true, true) => String::new(),
+        _ => format!("({request}) -> {}", if response.is_empty() { "()" } else { &response }),
+    };
+    if types::is_stream(endpoint) {
+        said.push_str(if said.is_empty() { "stream" } else { ", stream" });
+    }
+    let mut tree = Tree::field(&endpoint.name, &said);
+    let others = endpoint.metadata.iter().filter(|(key, _)| *key != "stream");
+    for (key, value) in others {
+        tree.push(Tree::field(key, value));
+    }
+    tree
+}
+
+fn of_type(kind: &Value) -> Tree {
+    let fields = kind.values.iter().map(|field| Tree::field(&field.name, &field.kind));
+    Tree::list(bare(&kind.kind), fields)
+}

@@ -1,0 +1,150 @@
+//! `micro stream`: messages both ways.
+
+use std::io::{self, Write};
+use std::pin::pin;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use micro::codec::Raw;
+use micro::stream::{Receiver, Sender};
+use micro::{Error, Result};
+use tokio::sync::mpsc;
+
+use super::call::check;
+use crate::args::Stream;
+use crate::console::Console;
+use crate::failure::Failure;
+use crate::format::Format;
+use crate::network::{Network, Part};
+use crate::types;
+
+pub(crate) async fn run(
+    args: &Stream,
+    network: &Network,
+    console: &mut Console,
+) -> Result<(), Failure> {
+    let target = &args.target;
+    let format = Format::of(target)?;
+    let terminal = console.terminal();
+    let only = match &args.body {
+        None => None,
+        Some(body) => {
+            let (input, name) = body.read(console).await?;
+            let body = format.encode(input, &name)?;
+            let checked = check(&format, target, &body, network);
+            terminal.waiting("looking for the service", checked).await?;
+            Some(body)
+        }
+    };
+    let opening = open(args, &format, only, network);
+    let what = format!("opening {} of {}", target.endpoint, target.service);
+    let (sender, receiver) = terminal.waiting(&what, opening).await?;
+    let exchanged = match sender {
+        None => print_all(receiver, &format, console).await,
+        Some(sender) => {
+            let lines = console.stdin_lines()?;
+            let mut receives = pin!(print_all(receiver, &format, console));
+            tokio::select! {
+                biased;
+                received = &mut receives => received,
+                sent = send_all(lines, &format, sender) => match sent {
+                    Ok(()) => receives.await,
+                    Err(failure) => Err(failure),
+                }
+            }
+        }
+    };
+    match exchanged {
+        Err(Failure::Failed(error, _)) => {
+            Err(network.explain(&target.service, &target.endpoint, error).await)
+        }
+        other => other,
+    }
+}
+
+type Ends = (Option<Sender<Bytes>>, Receiver<Bytes>);
+
+/// `only`: the one message that is sent; otherwise there is a sender for others.
+async fn open(
+    args: &Stream,
+    format: &Format,
+    only: Option<Bytes>,
+    network: &Network,
+) -> Result<Ends, Failure> {
+    let target = &args.target;
+    let mut stream = network
+        .client
+        .stream(target.service.as_str(), &target.endpoint)
+        .codec::<Raw>()
+        .content_type(format.content_type.clone());
+    for (key, value) in &target.metadata {
+        stream = stream.metadata(key.clone(), value.clone());
+    }
+    if let Some(address) = &target.address {
+        stream = stream.address(address.clone());
+    }
+    if let Some(timeout) = args.timeout {
+        stream = stream.timeout(timeout);
+    }
+    if let Some(idle) = args.idle {
+        stream = stream.idle(idle);
+    }
+    let parts = [Part::Transport, Part::Registry];
+    let parts = if target.address.is_some() { &parts[..1] } else { &parts[..] };
+    let opened = network.reach(parts, async {
+        Ok(match only {
+            Some(only) => (None, stream.server_streaming::<Bytes, Bytes>(&only).await?),
+            None => {
+                let (sender, receiver) = stream.bidirectional::<Bytes, Bytes>().await?.split();
+                (Some(sender), receiver)
+            }
+        })
+    });
+    match opened.await {
+        Ok(ends) => Ok(ends),
+        Err(error) => Err(network.explain(&target.service, &target.endpoint, error).await),
+    }
+}
+
+/// Sends each line, then says that there are no more.
+async fn send_all(
+    mut lines: mpsc::Receiver<io::Result<Bytes>>,
+    format: &Format,
+    sender: Sender<Bytes>,
+) -> Result<(), Failure> {
+    let mut number = 0_u64;
+    while let Some(line) = lines.recv().await {
+        number += 1;
+        let line = line.map_err(|error| Failure::usage(format!("cannot read standard input: {error}")))?;
+        let body = format.encode(line, &format!("message {number} of standard input"))?;
+        if sender.send(&body).await.is_err() {
+            // Why comes with the messages, after those that were sent before.
+            std::future::pending::<()>().await;
+        }
+    }
+    if sender.finish().is_err() {
+        std::future::pending::<()>().await;
+    }
+    Ok(())
+}
+
+/// Prints what comes, as soon as it comes.
+async fn print_all(
+    mut receiver: Receiver<Bytes>,
+    format: &Format,
+    console: &mut Console,
+) -> Result<(), Failure> {
+    loop {
+        let next = match receiver.recv().now_or_never() {
+            Some(next) => next,
+            None => {
+                console.out().flush()?;
+                receiver.recv().await
+            }
+        };
+        match next? {
+            Some(message) => format.print(console, message, false)?,
+            None => return Ok(()),
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! `micro subscribe`: events as they come.
+
+use std::io::{self, Write};
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use micro::Error;
+use micro::broker::{Delivery, SubscribeOptions};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::args::Subscribe;
+use crate::console::{Console, Paint, Terminal};
+use crate::failure::Failure;
+use crate::network::{Network, Part};
+use crate::{format, json};
+
+/// An event as programs read it.
+#[derive(Serialize)]
+struct Line<'a> {
+    topic: &'a str,
+    header: &'a micro::Header,
+    #[serde(flatten)]
+    body: Body<'a>,
+}
+
+/// A body is the JSON that it is, else a text, else bytes.
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Body<'a> {
+    Body(&'a RawValue),
+    Text(&'a str),
+    Bytes(&'a [u8]),
+}
+
+pub(crate) async fn run(
+    args: &Subscribe,
+    network: &Network,
+    console: &mut Console,
+) -> Result<(), Failure> {
+    let mut options = SubscribeOptions::default();
+    options.queue.clone_from(&args.queue);
+    options.check().map_err(Failure::usage)?;
+    let broker = network.client.broker();
+    let subscribing = network.reach(&[Part::Broker], async {
+        let subscription = broker.subscribe(&args.topic, options).await?;
+        // From here on nothing is missed.
+        broker.flush().await?;
+        Ok(subscription)
+    });
+    let mut events = console.terminal().waiting("subscribing", subscribing).await?;
+    console.say(format_args!("subscribed to {}", args.topic));
+    let mut left = args.count.unwrap_or(u64::MAX);
+    while left > 0 {
+        let next = match events.next().now_or_never() {
+            Some(next) => next,
+            None => {
+                console.out().flush()?;
+                events.next().await
+            }
+        };
+        match next {
+            Some(Ok(event)) => {
+                print(args, &event, console)?;
+                // There is nobody to tell if that fails: it is printed.
+                let _ = event.ack().await;
+                left -= 1;
+            }
+            // It says how many were lost; those that come are still good.
+            Some(Err(error)) => console.error(&error),
+            None => return Err(Error::unavailable("the broker was closed").into()),
+        }
+    }
+    Ok(())
+}
+
+fn print(args: &Subscribe, event: &Delivery, console: &mut Console) -> io::Result<()> {
+    let (topic, body): (_, &Bytes) = (event.topic.as_str(), &event.message.body);
+    let terminal = console.terminal();
+    if args.raw {
+        return console.out().write_all(body);
+    }
+    if args.json {
+        let line = Line { topic, header: &event.message.header, body: shown(body) };
+        let line = serde_json::to_vec(&line)?;
+        return format::print(console, &line, false);
+    }
+    if terminal.stdout && args.topic.has_wildcards() {
+        let topic = terminal.on_stdout(&Terminal::clean(topic), Paint::Name);
+        write!(console.out(), "{topic} ")?;
+    }
+    format::print(console, body, false)
+}
+
+fn shown(body: &[u8]) -> Body<'_> {
+    match (json::flaw(body), serde_json::from_slice(body), std::str::from_utf8(body)) {
+        (None, Ok(raw), _) => Body::Body(raw),
+        (_, _, Ok(text)) => Body::Text(text),
+        _ => Body::Bytes(body),
+    }
+}
