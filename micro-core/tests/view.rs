@@ -179,6 +179,43 @@ fn a_lease_alone_is_no_change() {
 }
 
 #[test]
+fn a_lease_that_a_node_says_is_told_to_whoever_looks_and_is_no_change() {
+    let leased = |lease| {
+        let node = Node { lease: Some(Duration::from_secs(lease)), ..Node::new("n", "") };
+        Service::new("a", "1").with_node(node)
+    };
+    let lease = |services: &[Service]| services[0].nodes[0].lease.map(|lease| lease.as_secs());
+    let mut view = View::new(10);
+    tell(&mut view, leased(6));
+    let mut before = view.watch(None);
+    read(&mut before);
+    tell(&mut view, leased(9));
+    assert_eq!(read(&mut before), []);
+    assert_eq!((lease(&view.get("a")), lease(&view.list())), (Some(9), Some(9)));
+    let Some(Change::Added(told)) = next(&mut view.watch(None)) else { panic!("not added") };
+    assert_eq!(lease(&[Service::clone(&told)]), Some(9));
+    // The next change brings it along.
+    tell(&mut view, service("a", "1", &[("m", "")]));
+    let changes = read(&mut before);
+    let [Change::Updated(told)] = &*changes else { panic!("{changes:?}") };
+    assert_eq!(
+        told.nodes.iter().map(|node| node.lease.is_some()).collect::<Vec<_>>(),
+        [false, true]
+    );
+}
+
+#[test]
+fn the_lease_of_a_node_is_not_in_its_json() {
+    let plain = Node::new("n", "here");
+    let leased = Node { lease: Some(Duration::from_secs(6)), ..plain.clone() };
+    assert_eq!(leased, plain);
+    let text = serde_json::to_string(&leased).unwrap();
+    assert_eq!(text, r#"{"metadata":null,"id":"n","address":"here"}"#);
+    let read: Node = serde_json::from_str(r#"{"id":"n","address":"here","lease":6}"#).unwrap();
+    assert_eq!(read.lease, None);
+}
+
+#[test]
 fn a_watcher_is_told_what_is_there_and_then_once_that_this_was_all() {
     let mut view = View::new(10);
     tell(&mut view, service("b", "1", &[("n", "")]));
@@ -348,6 +385,8 @@ fn a_watcher_is_not_woken_for_nothing_and_ends_after_the_last_change() {
     view.forget("unknown");
     view.remove("a", None, "unknown");
     insert(&mut view, service("a", "1", &[("n", "")]));
+    let node = Node { lease: Some(Duration::from_secs(6)), ..Node::new("n", "") };
+    insert(&mut view, Service::new("a", "1").with_node(node));
     view.publish();
     assert_eq!(woken(), 0);
 

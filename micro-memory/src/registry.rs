@@ -94,7 +94,9 @@ impl Registry for MemoryRegistry {
             return Err(Error::unavailable("the memory registry is closed"));
         }
         let until = options.ttl.and_then(|ttl| Instant::now().checked_add(ttl));
-        let refused = state.view.insert(service.clone(), |_| until);
+        let mut told = service.clone();
+        told.nodes.iter_mut().for_each(|node| node.lease = options.ttl);
+        let refused = state.view.insert(told, |_| until);
         for node in &service.nodes {
             let registered = (service.name.clone(), service.version.clone(), node.id.clone());
             // One that found no room is owned by nobody.

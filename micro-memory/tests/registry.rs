@@ -74,6 +74,24 @@ async fn a_lease_ends_to_the_millisecond_and_a_watcher_wakes_for_it() {
     assert!((5_000..=5_002).contains(&(at - registered).as_millis()), "{:?}", at - registered);
 }
 
+#[tokio::test]
+async fn the_lease_of_a_node_is_that_of_its_registration() {
+    let memory = Memory::new();
+    let (registry, looks) = (memory.registry(), memory.registry());
+    registry.register(&greeter("a"), lease(60_000)).await.unwrap();
+    registry.register(&greeter("b"), RegisterOptions::default()).await.unwrap();
+    let expected = [Some(Duration::from_secs(60)), None];
+    let leases = |service: &Service| [service.nodes[0].lease, service.nodes[1].lease];
+    assert_eq!(leases(&looks.get(&name()).await.unwrap()[0]), expected);
+    assert_eq!(leases(&looks.list().await.unwrap()[0]), expected);
+    let mut watcher = looks.watch(WatchOptions::default()).await.unwrap();
+    let (Change::Added(told), _) = next(&mut watcher).await else { panic!("not added") };
+    assert_eq!(leases(&told), expected);
+    registry.register(&greeter("a"), lease(90_000)).await.unwrap();
+    let renewed = looks.get(&name()).await.unwrap();
+    assert_eq!(renewed[0].nodes[0].lease, Some(Duration::from_secs(90)));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_lease_that_is_made_shorter_ends_sooner() {
     let memory = Memory::new();

@@ -72,7 +72,7 @@ fn read_service(told: &Told) -> &Service {
     assert_eq!(hello.request.as_ref().unwrap().values[5].kind, "int64");
     assert_eq!(service.endpoints[2].response, None);
     assert_eq!(service.endpoints[2].metadata["topic"], "events");
-    assert!(told.leases.is_empty(), "go-micro knows no leases");
+    assert_eq!(service.nodes[0].lease, None, "go-micro knows no leases");
     service
 }
 

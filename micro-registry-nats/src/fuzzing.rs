@@ -93,16 +93,15 @@ fn heartbeat(payload: &[u8]) -> Result<bool, Flaw> {
 }
 
 fn within_limits(told: &Told, payload: &[u8]) -> Result<(), Flaw> {
-    let Told { service, leases, bytes } = told;
+    let Told { service, bytes } = told;
     hold(*bytes == payload.len(), "what was told has not the size of its message")?;
     hold(!service.name.is_empty(), "a service without a name is taken")?;
     hold(!service.nodes.is_empty(), "a service without nodes is taken")?;
     hold(service.nodes.iter().all(|node| !node.id.is_empty()), "a node without an id is taken")?;
-    hold(leases.values().all(|lease| is_lease(*lease)), "a lease out of bounds is believed")?;
-    let of_a_node = |id: &String| service.nodes.iter().any(|node| node.id == *id);
-    hold(leases.keys().all(of_a_node), "there is a lease of a node that was not told of")?;
+    let is_bounded = |node: &Node| node.lease.is_none_or(is_lease);
+    hold(service.nodes.iter().all(is_bounded), "a lease out of bounds is believed")?;
     let is_hidden = |node: &Node| !node.metadata.contains_key(LEASE_KEY);
-    hold(service.nodes.iter().all(is_hidden), "a lease goes to the user")
+    hold(service.nodes.iter().all(is_hidden), "a lease stays in the metadata")
 }
 
 /// What was told comes back as it was from one message, and from one message for each node; and
@@ -117,8 +116,8 @@ fn survives(
     hold(whole.len() == 1, "there is a limit where there is none")?;
     let again = decode(&whole[0])?;
     hold(again.service == *service, "a service is another once encoded again")?;
-    let has_lease = |node: &Node| again.leases.get(&node.id) == Some(&LEASE);
-    hold(service.nodes.iter().all(has_lease), "a lease does not come back")?;
+    let has_lease = |node: &Node| node.lease == Some(LEASE);
+    hold(again.service.nodes.iter().all(has_lease), "a lease does not come back")?;
 
     let parts = encode(service, 0);
     hold(parts.len() == service.nodes.len(), "not each node has its message")?;

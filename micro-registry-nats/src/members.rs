@@ -7,7 +7,7 @@ use micro_core::registry::{Node, Service, ServiceName, View, Watcher};
 use tokio::time::Instant;
 use tracing::debug;
 
-use crate::message::{Description, Heartbeat, LEASE_KEY, Told};
+use crate::message::{Description, Heartbeat, Told};
 
 /// A [`View`] of others and, of each of its nodes, what the view does not keep: the leases stand
 /// here, because a heartbeat renews one version of a node and not another.
@@ -85,13 +85,13 @@ impl Members {
 
     /// Takes in what was told; returns how many nodes found no room.
     pub(crate) fn insert(&mut self, told: Told, now: Instant) -> usize {
-        let Told { mut service, leases, bytes } = told;
+        let Told { mut service, bytes } = told;
         let nodes = std::mem::take(&mut service.nodes);
         let share = bytes / nodes.len().max(1);
         // Once for all nodes: it may be large, and they may be many.
         let description = Description::of(&service);
         let known = nodes.into_iter().map(|node| {
-            let lease = leases.get(&node.id).map(|lease| (*lease).max(self.bounds.shortest_lease));
+            let lease = node.lease.map(|lease| lease.max(self.bounds.shortest_lease));
             let known = Known {
                 hash: lease.map(|_| description.with(&node)),
                 until: Some(now + lease.unwrap_or(self.bounds.unleased)),
@@ -106,9 +106,7 @@ impl Members {
 
     /// Takes in nodes of this process.
     pub(crate) fn insert_own(&mut self, mut service: Service) {
-        let nodes = std::mem::take(&mut service.nodes).into_iter().map(|mut node| {
-            // No more than others see of it.
-            node.metadata.remove(LEASE_KEY);
+        let nodes = std::mem::take(&mut service.nodes).into_iter().map(|node| {
             let address = node.address.clone();
             (node, Known { hash: None, until: None, address, bytes: 0 })
         });
@@ -321,11 +319,8 @@ mod tests {
     }
 
     fn told(version: &str, id: &str, lease: Option<Duration>) -> Told {
-        Told {
-            service: Service::new("greeter", version).with_node(Node::new(id, "a")),
-            leases: lease.map(|lease| (id.to_owned(), lease)).into_iter().collect(),
-            bytes: 100,
-        }
+        let node = Node { lease, ..Node::new(id, "a") };
+        Told { service: Service::new("greeter", version).with_node(node), bytes: 100 }
     }
 
     fn beat(told: &Told, lease: Duration) -> Heartbeat {

@@ -6,7 +6,6 @@
 mod encode;
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -52,13 +51,11 @@ pub(crate) struct Question {
 /// both generations, so that we count the message once.
 pub(crate) type MessageId = String;
 
-/// A service as it was told, with the leases of its nodes.
+/// A service as it was told.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Told {
-    /// Without the leases in its nodes' metadata, which are nobody's business but ours.
+    /// Its nodes' leases are taken out of their metadata.
     pub(crate) service: Service,
-    /// By node id.
-    pub(crate) leases: BTreeMap<String, Duration>,
     /// How large the message was.
     pub(crate) bytes: usize,
 }
@@ -218,15 +215,13 @@ fn message_id(ours: Option<OursIn>) -> Option<MessageId> {
 
 fn told(mut service: Service, bytes: usize) -> Result<Told, Garbage> {
     check(&service)?;
-    let mut leases = BTreeMap::new();
     for node in &mut service.nodes {
         // A lease that is none is ignored: the node then lives as long as one without.
-        let lease = node.metadata.remove(LEASE_KEY).and_then(|text| text.parse().ok());
-        if let Some(lease) = lease.filter(|lease| *lease > 0) {
-            leases.insert(node.id.clone(), Duration::from_millis(lease).min(LONGEST_LEASE));
-        }
+        let millis = node.metadata.remove(LEASE_KEY).and_then(|text| text.parse().ok());
+        let lease = millis.filter(|millis| *millis > 0).map(Duration::from_millis);
+        node.lease = lease.map(|lease| lease.min(LONGEST_LEASE));
     }
-    Ok(Told { service, leases, bytes })
+    Ok(Told { service, bytes })
 }
 
 fn check(service: &Service) -> Result<(), Garbage> {

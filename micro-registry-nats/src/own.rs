@@ -105,6 +105,7 @@ impl Own {
     }
 
     /// Remembers the nodes, or renews them; what is new or has changed is due for announcement.
+    /// Returns the service as others see it.
     ///
     /// # Errors
     /// `TooLarge`; then nothing is remembered.
@@ -114,14 +115,13 @@ impl Own {
         until: Option<Instant>,
         max_payload: usize,
         now: Instant,
-    ) -> Result<()> {
+    ) -> Result<Service> {
         // Ours is the plugin's to say; others take this key for the lease, not for metadata.
         let mut service = service.clone();
         for node in &mut service.nodes {
             node.metadata.remove(LEASE_KEY);
         }
-        let service = &service;
-        let sent = fitted(service, max_payload)?;
+        let sent = fitted(&service, max_payload)?;
         let full = Service { nodes: Vec::new(), ..service.clone() };
         let key = (service.name.clone(), service.version.clone());
         let registered = self.services.entry(key).or_insert_with(|| Registered {
@@ -158,8 +158,9 @@ impl Own {
         }
         let lease = self.lease;
         let none = || Siblings { heard: HashMap::new(), lease };
-        self.siblings.entry(service.name.clone()).or_insert_with(none);
-        Ok(())
+        let lease = self.siblings.entry(service.name.clone()).or_insert_with(none).lease;
+        service.nodes.iter_mut().for_each(|node| node.lease = Some(lease));
+        Ok(service)
     }
 
     /// Forgets those of the nodes that are registered, and returns them.
@@ -181,10 +182,21 @@ impl Own {
         gone
     }
 
-    /// Everything that is registered and asked for, as it was registered.
+    /// Everything that is registered and asked for, as it was registered, with the leases that
+    /// others are told.
     pub(crate) fn matching(&self, target: &Target) -> Vec<Service> {
         let matching = self.services.values().filter(|own| target.matches(&own.full.name));
-        matching.map(|own| own.with_nodes(&own.full, |_| true)).collect()
+        let with_leases = |own: &Registered| {
+            let mut service = own.with_nodes(&own.full, |_| true);
+            let lease = self.lease_of(&service.name);
+            service.nodes.iter_mut().for_each(|node| node.lease = Some(lease));
+            service
+        };
+        matching.map(with_leases).collect()
+    }
+
+    fn lease_of(&self, name: &str) -> Duration {
+        self.siblings.get(name).map_or(self.lease, |siblings| siblings.lease)
     }
 
     /// What to answer to somebody who asks.

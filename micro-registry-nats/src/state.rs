@@ -176,12 +176,12 @@ impl State {
         let is_new = |key: &NodeKey| !self.own.holds(&service.name, key);
         let keys = service.nodes.iter().map(|node| NodeKey::new(&service.version, &node.id));
         let new: Vec<NodeKey> = keys.filter(is_new).collect();
-        self.own.register(service, until, self.max_payload, now)?;
+        let registered = self.own.register(service, until, self.max_payload, now)?;
         for NodeKey { version, id } in new {
             info!(service = service.name, version, node = id, "registered");
         }
         if self.interest.covers(&service.name) {
-            self.members.insert_own(service.clone());
+            self.members.insert_own(registered);
             self.members.publish();
         }
         Ok(self.changed())

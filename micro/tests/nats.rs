@@ -206,6 +206,47 @@ async fn a_deadline_reaches_the_server_which_answers_that_it_passed() {
 }
 
 #[tokio::test]
+async fn a_node_says_that_it_is_well_in_the_envelopes_of_go_micro() {
+    let nats = NatsServer::start().await;
+    let running = echo(&nats).await;
+    let raw = async_nats::connect(nats.url()).await.unwrap();
+    let mut inbox = raw.subscribe("_INBOX.go").await.unwrap();
+    let to = running.node().address.clone();
+    let mut ask = async |content_type: Option<&str>| {
+        let mut header = json!({ "Micro-ID": "7", "Micro-Service": "echo",
+                                 "Micro-Endpoint": "Debug.Health", "Micro-Method": "Debug.Health" });
+        if let Some(content_type) = content_type {
+            header["Content-Type"] = json!(content_type);
+        }
+        let reply = "_INBOX.go".to_owned();
+        raw.publish_with_reply(to.clone(), reply, envelope(header, "")).await.unwrap();
+        let message = tokio::time::timeout(LIMIT, inbox.next()).await.unwrap().unwrap();
+        serde_json::from_slice::<Value>(&message.payload).unwrap()
+    };
+    let (json, protobuf) = ("application/json", "application/protobuf");
+    for (given, answered, body) in [
+        // {"status":"ok"} and 0a 02 6f 6b.
+        (Some(json), json, "eyJzdGF0dXMiOiJvayJ9"),
+        (Some(protobuf), protobuf, "CgJvaw=="),
+        (None, protobuf, "CgJvaw=="),
+    ] {
+        let reply = ask(given).await;
+        assert_eq!(reply["Body"], body, "{given:?}");
+        let header = &reply["Header"];
+        assert_eq!((&header["Micro-ID"], &header["Content-Type"]), (&json!("7"), &json!(answered)));
+        assert_eq!(header.get("Micro-Error"), None, "{given:?}");
+    }
+    let refused = ask(Some("text/plain")).await;
+    let error = refused["Header"]["Micro-Error"].as_str().unwrap();
+    assert_eq!(serde_json::from_str::<Value>(error).unwrap()["code"], 415);
+
+    let found = client_over(&nats, ClientOptions::default()).registry().clone();
+    let found = found.get(&"echo".parse().unwrap()).await.unwrap();
+    let told: Vec<&str> = found[0].endpoints.iter().map(|e| e.name.as_str()).collect();
+    assert_eq!(told, ["Echo.Echo", "Echo.Never"]);
+}
+
+#[tokio::test]
 async fn namespaces_do_not_see_each_other() {
     let nats = NatsServer::start().await;
     let build = |namespace: Option<&str>| {

@@ -1,6 +1,7 @@
 //! What a registry tells, in exactly go-micro's JSON.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -34,16 +35,25 @@ pub struct Service {
 }
 
 /// One running instance.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+///
+/// Equal to another if its metadata, id and address are; its [`lease`](Self::lease) does not count.
+#[derive(Clone, Debug, Default, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Node {
-    /// About this instance: its transport, its zone, its lease.
+    /// About this instance: its transport, its zone.
     #[serde(serialize_with = "map_or_null", deserialize_with = "null_as_default")]
     pub metadata: BTreeMap<String, String>,
     /// Unique among the nodes of its service; by convention `<service>-<uuid>`.
     pub id: String,
     /// What its transport dials.
     pub address: String,
+    /// How long the registry believes it without a word from it, as the node itself last said in
+    /// full; `None` where it said nothing: then a time of the backend's own, or for ever.
+    ///
+    /// A registry tells it and does not take it: who registers says it in
+    /// [`RegisterOptions`](super::RegisterOptions), or the backend does. It is not part of the JSON.
+    #[serde(skip)]
+    pub lease: Option<Duration>,
 }
 
 /// One thing that can be called or subscribed.
@@ -135,6 +145,15 @@ impl Node {
     pub fn with_metadata(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.metadata.insert(key.into(), value.into());
         self
+    }
+}
+
+impl PartialEq for Node {
+    fn eq(&self, other: &Self) -> bool {
+        // Without the lease, which nodes stretch as their service grows: the node is the same, and
+        // whoever watches has nothing to do.
+        let Self { metadata, id, address, lease: _ } = self;
+        (metadata, id, address) == (&other.metadata, &other.id, &other.address)
     }
 }
 

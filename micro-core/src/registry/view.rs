@@ -22,6 +22,8 @@ pub struct View {
     max_nodes: usize,
     /// What has changed since it was last published.
     dirty: BTreeSet<Key>,
+    /// Whether something of it is worth telling: a node's lease alone is not.
+    news: bool,
     synced: Synced,
     snapshots: watch::Sender<Snapshot>,
 }
@@ -56,6 +58,7 @@ impl View {
             nodes: 0,
             max_nodes,
             dirty: BTreeSet::new(),
+            news: false,
             synced: Synced::default(),
             snapshots: watch::Sender::new(Snapshot::default()),
         }
@@ -84,15 +87,18 @@ impl View {
             match entry.nodes.get_mut(&node.id) {
                 Some(held) => {
                     held.until = until;
-                    if *held.node != node {
+                    let is_other = *held.node != node;
+                    if is_other || held.node.lease != node.lease {
                         held.node = Arc::new(node);
                         self.dirty.insert(key.clone());
+                        self.news |= is_other;
                     }
                 }
                 None => {
                     entry.nodes.insert(node.id.clone(), Held { node: Arc::new(node), until });
                     self.nodes += 1;
                     self.dirty.insert(key.clone());
+                    self.news = true;
                 }
             }
         }
@@ -102,6 +108,7 @@ impl View {
         {
             entry.about = Arc::new(about);
             self.dirty.insert(key);
+            self.news = true;
         }
         refused
     }
@@ -121,6 +128,7 @@ impl View {
                     self.services.remove(&key);
                 }
                 self.dirty.insert(key);
+                self.news = true;
             }
         }
         removed
@@ -132,6 +140,7 @@ impl View {
             if let Some(entry) = self.services.remove(&key) {
                 self.nodes -= entry.nodes.len();
                 self.dirty.insert(key);
+                self.news = true;
             }
         }
         // The set is copied only for a change, so that watchers are not woken for none.
@@ -233,6 +242,7 @@ impl View {
     /// Tells the watchers what has changed since the last time.
     pub fn publish(&mut self) {
         let dirty = std::mem::take(&mut self.dirty);
+        let news = std::mem::take(&mut self.news);
         let synced = self.synced.clone();
         self.snapshots.send_if_modified(|snapshot| {
             let told = snapshot.synced.all == synced.all
@@ -248,7 +258,7 @@ impl View {
                     None => services.remove(&key),
                 };
             }
-            true
+            news || !told
         });
     }
 

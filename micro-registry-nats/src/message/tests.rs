@@ -50,13 +50,13 @@ fn put(bytes: &Bytes) -> Told {
 }
 
 #[test]
-fn the_lease_goes_over_the_wire_and_not_to_the_user() {
+fn the_lease_goes_over_the_wire_in_the_metadata_and_is_not_left_there() {
     let lease = Duration::from_secs(6);
     let bytes = announce(&greeter(), lease);
     assert!(text(&bytes).contains(r#""micro-lease":"6000""#));
     let told = put(&bytes);
     assert_eq!(told.service, greeter());
-    assert_eq!(told.leases["greeter-1"], lease);
+    assert_eq!(told.service.nodes[0].lease, Some(lease));
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn leases_that_are_none_or_too_long_do_no_harm() {
         let mut service = greeter();
         service.nodes[0].metadata.insert(LEASE_KEY.into(), lease.into());
         let told = decode_answer(&encode(&service)).unwrap();
-        assert_eq!(told.leases.get("greeter-1").copied(), expected, "{lease}");
+        assert_eq!(told.service.nodes[0].lease, expected, "{lease}");
     }
     let heartbeat = format!(r#"{{"id":"a","lease":{},"hash":""}}"#, u64::MAX);
     assert_eq!(Heartbeat::decode(heartbeat.as_bytes()).unwrap().lease(), LONGEST_LEASE);

@@ -54,6 +54,20 @@ fn a_new_description_is_announced_for_every_node() {
 }
 
 #[test]
+fn whoever_looks_in_this_process_is_told_the_lease_that_others_are() {
+    let (mut own, now) = own();
+    let registered = own.register(&service(&["a"]), None, MAX, now).unwrap();
+    assert_eq!(registered.nodes[0].lease, Some(6 * SECOND));
+    let lease = |own: &Own| own.matching(&Target::All)[0].nodes[0].lease;
+    assert_eq!(lease(&own), Some(6 * SECOND));
+    for id in 0..999 {
+        own.heard("greeter", NodeKey::new("1", &id.to_string()), now + 60 * SECOND);
+    }
+    let announced = own.due(true, now).announce[0].1;
+    assert_eq!((announced, lease(&own)), (30 * SECOND, Some(announced)));
+}
+
+#[test]
 fn heartbeats_come_three_times_in_a_lease() {
     let (mut own, now) = own();
     own.register(&service(&["a"]), None, MAX, now).unwrap();
@@ -155,7 +169,7 @@ fn a_lease_in_the_metadata_of_a_node_is_ignored_and_leaves_its_heartbeats_true()
     own.register(&registered, None, MAX, now).unwrap();
     let answers = own.answers(&Target::All, MAX);
     let told = crate::message::decode_answer(&answers[0]).unwrap();
-    assert_eq!(told.leases["a"], 6 * SECOND);
+    assert_eq!(told.service.nodes[0].lease, Some(6 * SECOND));
     own.due(true, now);
     let beats = own.due(true, now + 3 * SECOND).beats;
     assert!(beats[0].1.is_of(Description::of(&told.service).with(&told.service.nodes[0])));

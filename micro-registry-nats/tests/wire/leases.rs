@@ -1,14 +1,16 @@
 //! How those go who say nothing, and how those stay who live.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use micro_core::Registry;
+use micro_core::registry::{Change, Service, WatchOptions};
+use micro_core::{Registry, Result};
 use micro_registry_nats::Options;
 use micro_testkit::server::NatsServer;
 use serde_json::Value;
 
 use crate::go::{GoPeer, next, v3, v6};
-use crate::{Watch, find, plain, register, registry, service, within};
+use crate::{Watch, find, greeter, plain, register, registry, service, within};
 
 const LEASE: Duration = Duration::from_millis(300);
 
@@ -19,6 +21,53 @@ fn short() -> Options {
 /// Who asks waits longer than any machine is busy.
 fn patient() -> Options {
     Options::default().with_query_limit(Duration::from_secs(10))
+}
+
+#[tokio::test]
+async fn whoever_looks_is_told_the_leases_of_our_nodes_and_none_of_a_go_node() {
+    let server = NatsServer::start().await;
+    let lease = Duration::from_secs(7);
+    let (ours, sees) = (registry(&server, Options::default().with_lease(lease)), plain(&server));
+    register(&ours, &service("1", "ours")).await;
+    let peer = GoPeer::registered(&server, v6()).await;
+    let expected = BTreeMap::from([("ours".to_owned(), Some(lease)), (peer.spoken.id(), None)]);
+    for registry in [&ours, &sees] {
+        assert_eq!(leases_of_two(async || registry.get(&greeter()).await).await, expected);
+        assert_eq!(leases_of_two(async || registry.list().await).await, expected);
+        let mut watcher = registry.watch(WatchOptions::default()).await.unwrap();
+        let mut told = BTreeMap::new();
+        within("both nodes", async {
+            while told.len() < 2 {
+                let change = watcher.next().await.expect("the watcher goes on");
+                if let Change::Added(service) | Change::Updated(service) = change {
+                    told.extend(leases(&[Service::clone(&service)]));
+                }
+            }
+        })
+        .await;
+        assert_eq!(told, expected);
+    }
+}
+
+/// Looks until two nodes are found.
+async fn leases_of_two(
+    look: impl AsyncFn() -> Result<Vec<Service>>,
+) -> BTreeMap<String, Option<Duration>> {
+    within("both nodes", async {
+        loop {
+            let found = leases(&look().await.unwrap_or_default());
+            if found.len() == 2 {
+                return found;
+            }
+        }
+    })
+    .await
+}
+
+/// By the nodes' ids.
+fn leases(services: &[Service]) -> BTreeMap<String, Option<Duration>> {
+    let nodes = services.iter().flat_map(|service| &service.nodes);
+    nodes.map(|node| (node.id.clone(), node.lease)).collect()
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 mod callers;
 mod endpoint;
 mod handler;
+mod health;
 mod incoming;
 mod options;
 mod pump;
@@ -63,6 +64,11 @@ pub use micro_core::wire::Limits;
 /// ```
 ///
 /// Errors of other crates become [`Error`]s through `anyhow`: `.map_err(anyhow::Error::from)?`.
+///
+/// # Health
+/// Every server answers `Debug.Health`, as go-micro's services do: `{"status":"ok"}` in JSON, the
+/// same message in protobuf. Neither layers nor limits of calls stand in the way of it, and no
+/// registry tells of it. A handler of that name takes its place and is like any other.
 #[derive(Clone, Default)]
 pub struct Server {
     handlers: BTreeMap<String, Serves>,

@@ -21,6 +21,7 @@ use tracing::Instrument;
 use super::callers::Callers;
 use super::endpoint::{Endpoint, Place, Places, Serves};
 use super::handler::{Answer, Handler, Running};
+use super::health::{HEALTH, health};
 use super::incoming::IncomingCall;
 use super::options::ServerOptions;
 use crate::client::Client;
@@ -196,7 +197,11 @@ impl Serving {
         now: Instant,
     ) -> bool {
         let Some(endpoint) = self.endpoints.get(request.endpoint()) else {
-            return self.answer(conn, id, Err(self.unknown(request.endpoint())));
+            let answer = match request.endpoint() {
+                HEALTH => health(request.content_type()),
+                unknown => Err(self.unknown(unknown)),
+            };
+            return self.answer(conn, id, answer);
         };
         *lock(&self.last_call) = now;
         let handler = match &endpoint.serves {
