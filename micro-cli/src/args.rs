@@ -114,7 +114,13 @@ pub(crate) struct Target {
     #[arg(long, value_name = "FILE.proto")]
     pub(crate) proto: Option<PathBuf>,
     /// Where imports of the .proto file are looked for [default: its own folder]
-    #[arg(short = 'I', long, visible_alias = "proto_path", value_name = "FOLDER", requires = "proto")]
+    #[arg(
+        short = 'I',
+        long,
+        visible_alias = "proto_path",
+        value_name = "FOLDER",
+        requires = "proto"
+    )]
     pub(crate) proto_path: Vec<PathBuf>,
     /// Sends fields too that the endpoint's type, as the registry tells it, does not have
     #[arg(long)]
@@ -244,7 +250,8 @@ impl Line {
             ("transport", "How calls travel"),
             ("broker", "How events travel"),
         ] {
-            let help = format!("{what}: nats (the default), or another backend that is compiled in");
+            let help =
+                format!("{what}: nats (the default), or another backend that is compiled in");
             command = command.mut_arg(id, |arg| arg.help(help));
         }
         command.mut_arg("profile", |arg| {

@@ -168,7 +168,8 @@ impl Terminal {
         if !text.chars().any(char::is_control) {
             return text.into();
         }
-        let shown = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.into() };
+        let shown =
+            |c: char| if c.is_control() { c.escape_default().to_string() } else { c.into() };
         text.chars().map(shown).collect::<String>().into()
     }
 

@@ -50,7 +50,9 @@ fn complain(name: &str, kind: &Value) -> String {
     let known: Vec<&str> = kind.values.iter().map(|value| value.name.as_str()).collect();
     let fields = known.join(", ");
     match nearest(name, known).first() {
-        Some(near) => format!("{} has no field {name:?}, but {near:?}; its fields: {fields}", kind.kind),
+        Some(near) => {
+            format!("{} has no field {name:?}, but {near:?}; its fields: {fields}", kind.kind)
+        }
         None => format!("{} has no field {name:?}; its fields: {fields}", kind.kind),
     }
 }
@@ -65,13 +67,17 @@ mod tests {
 
     fn request() -> Value {
         let address = vec![value("zip_code", "string", vec![])];
-        value("Req", "Req", vec![
-            value("name", "string", vec![]),
-            value("address", "Address", address.clone()),
-            value("more", "[]Address", address.clone()),
-            value("labels", "map[string]Address", address.clone()),
-            value("Base", "Base", vec![value("id", "string", vec![])]),
-        ])
+        value(
+            "Req",
+            "Req",
+            vec![
+                value("name", "string", vec![]),
+                value("address", "Address", address.clone()),
+                value("more", "[]Address", address.clone()),
+                value("labels", "map[string]Address", address.clone()),
+                value("Base", "Base", vec![value("id", "string", vec![])]),
+            ],
+        )
     }
 
     #[test]

@@ -34,13 +34,15 @@ impl Format {
     pub(crate) fn of(target: &Target) -> Result<Self, Failure> {
         match &target.proto {
             None => Self::without_proto(&target.bodies),
-            Some(_) if target.bodies.raw => {
-                Err(Failure::usage("--proto makes protobuf of JSON, and --raw leaves bodies as they are: give one"))
-            }
+            Some(_) if target.bodies.raw => Err(Failure::usage(
+                "--proto makes protobuf of JSON, and --raw leaves bodies as they are: give one",
+            )),
             Some(file) => {
                 let content_type = target.bodies.content_type.as_deref().unwrap_or(PROTOBUF);
                 if is_json(content_type) {
-                    return Err(Failure::usage(format!("with --proto bodies are not {content_type}")));
+                    return Err(Failure::usage(format!(
+                        "with --proto bodies are not {content_type}"
+                    )));
                 }
                 let messages = Messages::of(file, &target.proto_path, &target.endpoint)?;
                 let kind = Kind::Proto(Box::new(messages));
@@ -69,11 +71,6 @@ impl Format {
         matches!(self.kind, Kind::Json)
     }
 
-    /// Whether bodies are left as they are.
-    pub(crate) fn is_raw(&self) -> bool {
-        matches!(self.kind, Kind::Raw)
-    }
-
     /// What is sent for this input; `name` says in words what that is.
     pub(crate) fn encode(&self, input: Bytes, name: &str) -> Result<Bytes, Failure> {
         match &self.kind {
@@ -88,10 +85,20 @@ impl Format {
         }
     }
 
-    /// Prints a reply, as a tree if it is the only one.
-    pub(crate) fn print(&self, console: &mut Console, body: Bytes, only: bool) -> Result<(), Failure> {
+    /// Prints a reply: a line, and the only one as a tree, or to the byte if it is raw.
+    pub(crate) fn print(
+        &self,
+        console: &mut Console,
+        body: Bytes,
+        only: bool,
+    ) -> Result<(), Failure> {
         match &self.kind {
-            Kind::Raw => console.out().write_all(&body)?,
+            Kind::Raw => {
+                console.out().write_all(&body)?;
+                if !only {
+                    console.out().write_all(b"\n")?;
+                }
+            }
             Kind::Json => print(console, &body, only)?,
             Kind::Proto(messages) => {
                 let json = messages.decode(body).map_err(|flaw| {

@@ -56,7 +56,9 @@ impl<W: Write> Writer<'_, W> {
                     self.out.write_all(b",")?;
                     self.new_line()?;
                 }
-                b':' => self.out.write_all(if self.layout == Layout::Line { b":" } else { b": " })?,
+                b':' => {
+                    self.out.write_all(if self.layout == Layout::Line { b":" } else { b": " })?
+                }
                 _ => self.value(token, is_key(byte, after))?,
             }
             rest = after;
@@ -84,7 +86,9 @@ impl<W: Write> Writer<'_, W> {
     fn value(&mut self, token: &[u8], key: bool) -> io::Result<()> {
         self.begin()?;
         let style = match (self.layout, token.first()) {
-            (Layout::Line | Layout::Tree { coloured: false }, _) => return self.out.write_all(token),
+            (Layout::Line | Layout::Tree { coloured: false }, _) => {
+                return self.out.write_all(token);
+            }
             (_, Some(b'"')) if key => AnsiColor::Blue.on_default().bold(),
             (_, Some(b'"')) => AnsiColor::Green.on_default(),
             _ => Style::new(),
@@ -152,7 +156,8 @@ mod tests {
 
     #[test]
     fn a_tree_has_a_line_for_each_field() {
-        let tree = written(r#"{"a":{"b":[1,2]},"c":{},"d":"e:f"}"#, Layout::Tree { coloured: false });
+        let tree =
+            written(r#"{"a":{"b":[1,2]},"c":{},"d":"e:f"}"#, Layout::Tree { coloured: false });
         let expected = r#"{
   "a": {
     "b": [

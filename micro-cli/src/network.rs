@@ -32,7 +32,11 @@ pub(crate) struct Network {
 
 impl Network {
     /// Opens nothing yet.
-    pub(crate) fn new(flags: &Flags, plugins: &Plugins, options: ClientOptions) -> Result<Self, Failure> {
+    pub(crate) fn new(
+        flags: &Flags,
+        plugins: &Plugins,
+        options: ClientOptions,
+    ) -> Result<Self, Failure> {
         let flags = flags.clone().or_profile("nats");
         let client = Client::builder().plugins(plugins).options(options).flags(&flags);
         // It is about names and addresses that somebody gave.
@@ -40,7 +44,11 @@ impl Network {
     }
 
     /// Waits for something that needs these parts of the network, but not long where they are not there.
-    pub(crate) async fn reach<T>(&self, parts: &[Part], wait: impl Future<Output = Result<T>>) -> Result<T> {
+    pub(crate) async fn reach<T>(
+        &self,
+        parts: &[Part],
+        wait: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
         let mut wait = std::pin::pin!(wait);
         tokio::select! {
             biased;
@@ -81,7 +89,12 @@ impl Network {
     }
 
     /// What a call or stream failed with, and what may help: names that are like those which are not there.
-    pub(crate) async fn explain(&self, service: &ServiceName, endpoint: &str, error: Error) -> Failure {
+    pub(crate) async fn explain(
+        &self,
+        service: &ServiceName,
+        endpoint: &str,
+        error: Error,
+    ) -> Failure {
         let hint = match (error.kind(), error.request()) {
             (ErrorKind::NotFound, Some(RequestState::NotSent)) => self.services_like(service).await,
             (ErrorKind::NotFound, Some(RequestState::Executed)) => {

@@ -37,9 +37,8 @@ fn takes_next(word: &str, command: &Command) -> Option<bool> {
         Some((name, _)) => (name, true),
         None => (word, false),
     };
-    let mut known = std::iter::once(command)
-        .chain(command.get_subcommands())
-        .flat_map(Command::get_arguments);
+    let mut known =
+        std::iter::once(command).chain(command.get_subcommands()).flat_map(Command::get_arguments);
     if let Some(long) = name.strip_prefix("--") {
         let arg = known.find(|arg| is_called(arg, long))?;
         return Some(!has_value && arg.get_action().takes_values());
@@ -69,7 +68,10 @@ mod tests {
                 "micro --registry_address a:1 --timeout 2s -m k=v call s E.p {}",
                 "micro call --registry_address a:1 --timeout 2s -m k=v s E.p {}",
             ),
-            ("micro --registry-address=a:1 -mk=v call s E.p", "micro call --registry-address=a:1 -mk=v s E.p"),
+            (
+                "micro --registry-address=a:1 -mk=v call s E.p",
+                "micro call --registry-address=a:1 -mk=v s E.p",
+            ),
             ("micro --nobody knows call", "micro --nobody knows call"),
             ("micro --json nothing", "micro --json nothing"),
             ("micro -- --json services", "micro -- --json services"),

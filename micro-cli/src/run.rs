@@ -28,9 +28,12 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// The `micro` command with these backends, as the whole of a program: reads the command line, and ends the process.
 pub fn main(plugins: &Plugins) -> ! {
     log();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let code = match runtime {
-        Ok(runtime) => runtime.block_on(run(std::env::args_os(), plugins, Console::of_process(), interrupt())),
+        Ok(runtime) => {
+            runtime.block_on(run(std::env::args_os(), plugins, Console::of_process(), interrupt()))
+        }
         Err(error) => {
             // Nobody can be told if standard error is closed.
             let _ = writeln!(io::stderr(), "micro: {error}");
@@ -102,7 +105,9 @@ fn tell(failure: &Failure, console: &mut Console) -> u8 {
         // Whoever reads has enough, as `head` has.
         Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => FINE,
         Failure::Output(error) => {
-            console.error(&micro::Error::internal(format!("cannot write to standard output: {error}")));
+            console.error(&micro::Error::internal(format!(
+                "cannot write to standard output: {error}"
+            )));
             FAILED
         }
     }

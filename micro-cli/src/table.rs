@@ -2,8 +2,7 @@
 
 use std::io::{self, Write};
 
-use comfy_table::presets::NOTHING;
-use comfy_table::{ContentArrangement, Table};
+use comfy_table::{ContentArrangement, Table, presets};
 
 use crate::console::{Console, Paint, Terminal};
 
@@ -20,10 +19,12 @@ pub(crate) fn print<const N: usize>(
     rows: &[Row<N>],
 ) -> io::Result<()> {
     let mut table = Table::new();
-    table.load_preset(NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(head);
     // A cell is a line, whatever is in it.
-    table.add_rows(rows.iter().map(|row| row.cells.iter().map(|cell| Terminal::clean(cell).into_owned())));
+    table.add_rows(
+        rows.iter().map(|row| row.cells.iter().map(|cell| Terminal::clean(cell).into_owned())),
+    );
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
     }

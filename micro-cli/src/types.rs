@@ -9,7 +9,10 @@ pub(crate) fn endpoint<'a>(services: &'a [Service], name: &str) -> Option<&'a En
 
 /// What can be called, of all versions.
 pub(crate) fn called(services: &[Service]) -> impl Iterator<Item = &Endpoint> {
-    services.iter().flat_map(|service| &service.endpoints).filter(|endpoint| !is_subscriber(endpoint))
+    services
+        .iter()
+        .flat_map(|service| &service.endpoints)
+        .filter(|endpoint| !is_subscriber(endpoint))
 }
 
 /// It is no endpoint that is called, but a topic that is listened to.

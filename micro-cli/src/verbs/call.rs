@@ -16,7 +16,11 @@ use crate::types;
 /// What a call needs of the network.
 const PARTS: [Part; 2] = [Part::Registry, Part::Transport];
 
-pub(crate) async fn run(args: &Call, network: &Network, console: &mut Console) -> Result<(), Failure> {
+pub(crate) async fn run(
+    args: &Call,
+    network: &Network,
+    console: &mut Console,
+) -> Result<(), Failure> {
     let target = &args.target;
     let format = Format::of(target)?;
     let (input, name) = args.body.read(console).await?;
@@ -64,14 +68,20 @@ pub(super) async fn check(
         return Ok(());
     }
     let services = network.service(&target.service).await?;
-    let kind = types::endpoint(&services, &target.endpoint).and_then(|found| found.request.as_ref());
+    let kind =
+        types::endpoint(&services, &target.endpoint).and_then(|found| found.request.as_ref());
     match kind.and_then(|kind| fields::unknown(body, kind)) {
         Some(flaw) => Err(Failure::usage(format!("{flaw} (--unchecked sends it all the same)"))),
         None => Ok(()),
     }
 }
 
-async fn once(args: &Call, format: &Format, body: Bytes, network: &Network) -> Result<Bytes, Failure> {
+async fn once(
+    args: &Call,
+    format: &Format,
+    body: Bytes,
+    network: &Network,
+) -> Result<Bytes, Failure> {
     let target = &args.target;
     let mut call = network
         .client

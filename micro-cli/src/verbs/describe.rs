@@ -11,9 +11,9 @@ use super::services::version;
 use crate::args::Describe;
 use crate::console::Console;
 use crate::failure::Failure;
+use crate::format;
 use crate::network::Network;
 use crate::types::{self, bare};
-use crate::format;
 
 /// The key of a node's metadata that has the dialects it speaks beside go-micro's.
 const DIALECTS: &str = "micro-wire";
@@ -51,8 +51,12 @@ fn of_version(service: &Service) -> Tree {
     let (topics, called): (Vec<_>, Vec<_>) =
         service.endpoints.iter().partition(|endpoint| types::is_subscriber(endpoint));
     tree.push(Tree::list("endpoints", called.into_iter().map(of_endpoint)));
-    let topic = |endpoint: &&Endpoint| endpoint.metadata.get("topic").unwrap_or(&endpoint.name).clone();
-    tree.push(Tree::list("subscribes to", topics.iter().map(|endpoint| Tree::name(&topic(endpoint)))));
+    let topic =
+        |endpoint: &&Endpoint| endpoint.metadata.get("topic").unwrap_or(&endpoint.name).clone();
+    tree.push(Tree::list(
+        "subscribes to",
+        topics.iter().map(|endpoint| Tree::name(&topic(endpoint))),
+    ));
     let types = types::named(&service.endpoints);
     tree.push(Tree::list("types", types.into_iter().map(of_type)));
     tree
@@ -75,7 +79,8 @@ fn of_node(node: &Node) -> Tree {
         None => "go-micro".to_owned(),
     };
     tree.push(Tree::field("dialects", &dialects));
-    let others = node.metadata.iter().filter(|(key, _)| !["zone", DIALECTS].contains(&key.as_str()));
+    let others =
+        node.metadata.iter().filter(|(key, _)| !["zone", DIALECTS].contains(&key.as_str()));
     tree.push(Tree::list("metadata", others.map(|(key, value)| Tree::field(key, value))));
     tree
 }

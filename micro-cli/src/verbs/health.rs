@@ -40,12 +40,17 @@ struct Found {
     millis: Option<f64>,
 }
 
-pub(crate) async fn run(args: &Health, network: &Network, console: &mut Console) -> Result<(), Failure> {
+pub(crate) async fn run(
+    args: &Health,
+    network: &Network,
+    console: &mut Console,
+) -> Result<(), Failure> {
     let terminal = console.terminal();
     let looking = network.service(&args.service);
     let mut services = terminal.waiting("looking for the service", looking).await?;
     services.sort_by(|one, other| one.version.cmp(&other.version));
-    let nodes = services.iter().flat_map(|service| service.nodes.iter().map(move |node| (service, node)));
+    let nodes =
+        services.iter().flat_map(|service| service.nodes.iter().map(move |node| (service, node)));
     let asking = nodes.map(|(service, node)| ask(service, node, args.timeout, network));
     let asked = network.reach(&[Part::Transport], async {
         Ok(stream::iter(asking).buffered(AT_ONCE).collect::<Vec<Found>>().await)
@@ -109,7 +114,9 @@ fn judge(answer: micro::Result<Vec<u8>>, timeout: Duration) -> (bool, String) {
         (_, ErrorKind::Timeout) => {
             (false, format!("no answer within {}", humantime::format_duration(timeout)))
         }
-        (Some(RequestState::NotSent), ErrorKind::Unavailable) => (false, "nobody is there".to_owned()),
+        (Some(RequestState::NotSent), ErrorKind::Unavailable) => {
+            (false, "nobody is there".to_owned())
+        }
         _ => (false, error.to_string()),
     }
 }

@@ -5,9 +5,9 @@ use std::pin::pin;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
+use micro::Result;
 use micro::codec::Raw;
 use micro::stream::{Receiver, Sender};
-use micro::{Error, Result};
 use tokio::sync::mpsc;
 
 use super::call::check;
@@ -16,7 +16,6 @@ use crate::console::Console;
 use crate::failure::Failure;
 use crate::format::Format;
 use crate::network::{Network, Part};
-use crate::types;
 
 pub(crate) async fn run(
     args: &Stream,
@@ -115,7 +114,8 @@ async fn send_all(
     let mut number = 0_u64;
     while let Some(line) = lines.recv().await {
         number += 1;
-        let line = line.map_err(|error| Failure::usage(format!("cannot read standard input: {error}")))?;
+        let line =
+            line.map_err(|error| Failure::usage(format!("cannot read standard input: {error}")))?;
         let body = format.encode(line, &format!("message {number} of standard input"))?;
         if sender.send(&body).await.is_err() {
             // Why comes with the messages, after those that were sent before.

@@ -55,7 +55,12 @@ impl Tree {
             let space = width.saturating_sub(name.chars().count());
             let line = match child.text.is_empty() {
                 true => terminal.on_stdout(name, Paint::Name),
-                false => format!("{}{:space$}  {}", terminal.on_stdout(name, Paint::Name), "", child.text),
+                false => format!(
+                    "{}{:space$}  {}",
+                    terminal.on_stdout(name, Paint::Name),
+                    "",
+                    child.text
+                ),
             };
             out.push_str(&terminal.on_stdout(&format!("{before}{branch}"), Paint::Faint));
             out.push_str(&line);
