@@ -114,15 +114,9 @@ pub(crate) struct Target {
     #[arg(long, value_name = "FILE.proto")]
     pub(crate) proto: Option<PathBuf>,
     /// Where imports of the .proto file are looked for [default: its own folder]
-    #[arg(
-        short = 'I',
-        long,
-        visible_alias = "proto_path",
-        value_name = "FOLDER",
-        requires = "proto"
-    )]
+    #[arg(short = 'I', long, alias = "proto_path", value_name = "FOLDER", requires = "proto")]
     pub(crate) proto_path: Vec<PathBuf>,
-    /// Sends fields too that the endpoint's type, as the registry tells it, does not have
+    /// Sends it whatever the registry knows of the endpoint: fields that it has not, a call of a stream
     #[arg(long)]
     pub(crate) unchecked: bool,
 }
@@ -131,7 +125,7 @@ pub(crate) struct Target {
 #[derive(Args)]
 pub(crate) struct Bodies {
     /// The content type [default: application/json, with --proto application/protobuf]
-    #[arg(long, visible_alias = "content_type", value_name = "TYPE")]
+    #[arg(long, alias = "content_type", value_name = "TYPE")]
     pub(crate) content_type: Option<String>,
     /// Bodies as they are, both ways: neither checked nor formatted
     #[arg(long)]
@@ -228,11 +222,32 @@ pub(crate) struct Man {
     pub(crate) folder: PathBuf,
 }
 
+impl Verb {
+    /// As it is typed.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Services(_) => "services",
+            Self::Describe(_) => "describe",
+            Self::Watch(_) => "watch",
+            Self::Call(_) => "call",
+            Self::Stream(_) => "stream",
+            Self::Publish(_) => "publish",
+            Self::Subscribe(_) => "subscribe",
+            Self::Health(_) => "health",
+            Self::Completions(_) => "completions",
+            Self::Man(_) => "man",
+        }
+    }
+}
+
 impl Line {
     /// The command line as clap has it: the flags of a service stand anywhere, and say what holds here.
     pub(crate) fn command() -> clap::Command {
         let command = <Self as CommandFactory>::command();
-        let of_a_server = |id: &str| id.starts_with("server") || id.starts_with("register_");
+        // They mean nothing to who calls, but may stand in the environment.
+        let nothing_here = |id: &str| {
+            id.starts_with("server") || id.starts_with("register_") || id.starts_with("client_pool")
+        };
         let of_a_service: Vec<_> = Flags::augment_args(clap::Command::new("flags"))
             .get_arguments()
             .map(|arg| arg.get_id().clone())
@@ -241,9 +256,9 @@ impl Line {
             if !of_a_service.contains(arg.get_id()) {
                 return arg;
             }
-            // Short help is about what matters here; a server's own flags mean nothing to a caller.
-            let nothing_here = of_a_server(arg.get_id().as_str());
-            arg.global(true).hide_short_help(true).hide_long_help(nothing_here)
+            let (short, hide) =
+                (arg.get_id() == "nats_address", nothing_here(arg.get_id().as_str()));
+            arg.global(true).hide_short_help(!short).hide_long_help(hide)
         });
         for (id, what) in [
             ("registry", "Where services are found"),

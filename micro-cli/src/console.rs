@@ -102,8 +102,16 @@ impl Console {
         self.say(line);
     }
 
+    /// What is wrong with what was typed after this verb.
+    pub(crate) fn usage(&mut self, verb: &str, text: &str) {
+        let error = self.terminal.on_stderr("error:", Paint::Bad);
+        self.say(format_args!(
+            "{error} {text}\n\nFor more information, try 'micro {verb} --help'."
+        ));
+    }
+
     /// What clap says, with colours on a terminal.
-    pub(crate) fn usage(&mut self, error: &clap::Error) {
+    pub(crate) fn clap(&mut self, error: &clap::Error) {
         let (text, for_stdout) = (error.render(), !error.use_stderr());
         let coloured = self.terminal.colours
             && if for_stdout { self.terminal.stdout } else { self.terminal.stderr };

@@ -7,6 +7,7 @@ mod failure;
 mod fields;
 mod format;
 mod json;
+mod known;
 mod nearest;
 mod network;
 mod order;

@@ -14,6 +14,9 @@ pub(crate) fn nearest<'a>(wanted: &str, known: impl IntoIterator<Item = &'a str>
         .collect();
     near.sort_by(|(a, one), (b, other)| b.total_cmp(a).then(one.cmp(other)));
     near.dedup_by_key(|(_, name)| *name);
+    // Where one is much nearer, the others are noise.
+    let best = near.first().map_or(0.0, |(likeness, _)| *likeness);
+    near.retain(|(likeness, _)| best - likeness < 0.05);
     near.into_iter().map(|(_, name)| name).take(MOST).collect()
 }
 

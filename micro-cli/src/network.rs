@@ -82,7 +82,7 @@ impl Network {
     }
 
     /// What may have been meant by the name of a service that is not there.
-    async fn services_like(&self, name: &ServiceName) -> Option<String> {
+    pub(crate) async fn services_like(&self, name: &ServiceName) -> Option<String> {
         let services = timeout(LOOK, self.client.registry().list()).await.ok()?.ok()?;
         let names = services.iter().map(|service| service.name.as_str());
         nearest::hint(name.as_str(), names, "services there are")

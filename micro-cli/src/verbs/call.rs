@@ -5,13 +5,12 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::args::{Call, Target};
+use crate::args::Call;
 use crate::console::Console;
 use crate::failure::Failure;
-use crate::fields;
 use crate::format::Format;
+use crate::known::Known;
 use crate::network::{Network, Part};
-use crate::types;
 
 /// What a call needs of the network.
 const PARTS: [Part; 2] = [Part::Registry, Part::Transport];
@@ -26,8 +25,9 @@ pub(crate) async fn run(
     let (input, name) = args.body.read(console).await?;
     let body = format.encode(input, &name)?;
     let terminal = console.terminal();
-    let checked = check(&format, target, &body, network);
-    terminal.waiting("looking for the service", checked).await?;
+    let known = terminal.waiting("looking for the service", Known::find(target, network)).await?;
+    known.must_be_stream(false)?;
+    known.must_have_fields(&format, &body)?;
     let waits_for = format!("waiting for {} of {}", target.endpoint, target.service);
     let (mut times, mut failed) = (Vec::new(), 0_u64);
     let began = Instant::now();
@@ -53,27 +53,6 @@ pub(crate) async fn run(
         console.say(summary(&mut times, failed, began.elapsed()));
     }
     if failed > 0 { Err(Failure::Told) } else { Ok(()) }
-}
-
-/// Says which field the endpoint does not take, if the registry knows.
-pub(super) async fn check(
-    format: &Format,
-    target: &Target,
-    body: &Bytes,
-    network: &Network,
-) -> Result<(), Failure> {
-    // Nothing can be wrong with nothing.
-    let nothing = body.trim_ascii() == b"{}";
-    if nothing || target.unchecked || target.address.is_some() || !format.is_json() {
-        return Ok(());
-    }
-    let services = network.service(&target.service).await?;
-    let kind =
-        types::endpoint(&services, &target.endpoint).and_then(|found| found.request.as_ref());
-    match kind.and_then(|kind| fields::unknown(body, kind)) {
-        Some(flaw) => Err(Failure::usage(format!("{flaw} (--unchecked sends it all the same)"))),
-        None => Ok(()),
-    }
 }
 
 async fn once(

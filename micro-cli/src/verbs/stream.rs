@@ -10,11 +10,11 @@ use micro::codec::Raw;
 use micro::stream::{Receiver, Sender};
 use tokio::sync::mpsc;
 
-use super::call::check;
 use crate::args::Stream;
 use crate::console::Console;
 use crate::failure::Failure;
 use crate::format::Format;
+use crate::known::Known;
 use crate::network::{Network, Part};
 
 pub(crate) async fn run(
@@ -25,13 +25,14 @@ pub(crate) async fn run(
     let target = &args.target;
     let format = Format::of(target)?;
     let terminal = console.terminal();
+    let known = terminal.waiting("looking for the service", Known::find(target, network)).await?;
+    known.must_be_stream(true)?;
     let only = match &args.body {
         None => None,
         Some(body) => {
             let (input, name) = body.read(console).await?;
             let body = format.encode(input, &name)?;
-            let checked = check(&format, target, &body, network);
-            terminal.waiting("looking for the service", checked).await?;
+            known.must_have_fields(&format, &body)?;
             Some(body)
         }
     };
@@ -46,7 +47,7 @@ pub(crate) async fn run(
             tokio::select! {
                 biased;
                 received = &mut receives => received,
-                sent = send_all(lines, &format, sender) => match sent {
+                sent = send_all(lines, &format, &known, sender) => match sent {
                     Ok(()) => receives.await,
                     Err(failure) => Err(failure),
                 }
@@ -109,6 +110,7 @@ async fn open(
 async fn send_all(
     mut lines: mpsc::Receiver<io::Result<Bytes>>,
     format: &Format,
+    known: &Known<'_>,
     sender: Sender<Bytes>,
 ) -> Result<(), Failure> {
     let mut number = 0_u64;
@@ -117,6 +119,7 @@ async fn send_all(
         let line =
             line.map_err(|error| Failure::usage(format!("cannot read standard input: {error}")))?;
         let body = format.encode(line, &format!("message {number} of standard input"))?;
+        known.must_have_fields(format, &body)?;
         if sender.send(&body).await.is_err() {
             // Why comes with the messages, after those that were sent before.
             std::future::pending::<()>().await;

@@ -26,11 +26,13 @@ struct Line<'a> {
 
 /// A body is the JSON that it is, else a text, else bytes.
 #[derive(Serialize)]
-#[serde(rename_all = "lowercase")]
 enum Body<'a> {
-    Body(&'a RawValue),
+    #[serde(rename = "body")]
+    Json(&'a RawValue),
+    #[serde(rename = "text")]
     Text(&'a str),
-    Bytes(&'a [u8]),
+    #[serde(rename = "base64")]
+    Bytes(String),
 }
 
 pub(crate) async fn run(
@@ -94,8 +96,8 @@ fn print(args: &Subscribe, event: &Delivery, console: &mut Console) -> io::Resul
 
 fn shown(body: &[u8]) -> Body<'_> {
     match (json::flaw(body), serde_json::from_slice(body), std::str::from_utf8(body)) {
-        (None, Ok(raw), _) => Body::Body(raw),
+        (None, Ok(raw), _) => Body::Json(raw),
         (_, _, Ok(text)) => Body::Text(text),
-        _ => Body::Bytes(body),
+        _ => Body::Bytes(base64_simd::STANDARD.encode_to_string(body)),
     }
 }

@@ -39,6 +39,11 @@ pub(crate) async fn run(
     console.out().flush()?;
     let found = told.nodes.values().map(BTreeMap::len).sum::<usize>();
     console.say(format_args!("watching; nodes now: {found}"));
+    if let (0, Some(name)) = (found, &args.name)
+        && let Some(hint) = network.services_like(name).await
+    {
+        console.hint(hint);
+    }
     while let Some(change) = watcher.next().await {
         told.print(&change, args.json, console)?;
         console.out().flush()?;
