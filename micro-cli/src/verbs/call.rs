@@ -84,7 +84,7 @@ async fn once(
 
 fn summary(times: &mut [Duration], failed: u64, whole: Duration) -> String {
     times.sort_unstable();
-    let at = |share: usize| times.get((times.len() * share / 100).min(times.len() - 1));
+    let at = |share: usize| times.get((times.len() - 1) * share / 100);
     let spell = |time: Option<&Duration>| {
         time.map(|time| format!("{:.2} ms", time.as_secs_f64() * 1000.0)).unwrap_or_default()
     };
