@@ -18,7 +18,7 @@ Flags may stand before or after the verb and its arguments. Without any, everyth
 Replies go to standard output, everything else to standard error. Exit codes:
   0    fine
   1    it failed; standard error has a line of JSON: {\"id\",\"code\",\"detail\",\"status\"}
-  2    wrong usage: nothing was sent
+  2    wrong usage: what makes no sense is not sent
   130  interrupted
 
 RUST_LOG=debug shows what happens beneath; NO_COLOR=1 turns colours off.";
@@ -137,7 +137,7 @@ pub(crate) struct Call {
     #[command(flatten)]
     pub(crate) target: Target,
     /// The request: JSON, a file of it, or - for standard input
-    #[arg(value_name = "JSON|@FILE|-", default_value = "{}", allow_hyphen_values = true)]
+    #[arg(value_name = "JSON|@FILE|-", default_value = "{}", allow_negative_numbers = true)]
     pub(crate) body: Body,
     /// How long it may take, such as 500ms or 1m [default: --client_request_timeout, 30s]
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
@@ -152,7 +152,7 @@ pub(crate) struct Stream {
     #[command(flatten)]
     pub(crate) target: Target,
     /// The only message, instead of lines of standard input
-    #[arg(value_name = "JSON|@FILE|-", allow_hyphen_values = true)]
+    #[arg(value_name = "JSON|@FILE|-", allow_negative_numbers = true)]
     pub(crate) body: Option<Body>,
     /// How long all of it may take [default: for ever]
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
@@ -168,7 +168,7 @@ pub(crate) struct Publish {
     #[arg(value_name = "TOPIC")]
     pub(crate) topic: Topic,
     /// The event: JSON, a file of it, or - for standard input
-    #[arg(value_name = "JSON|@FILE|-", default_value = "{}", allow_hyphen_values = true)]
+    #[arg(value_name = "JSON|@FILE|-", default_value = "{}", allow_negative_numbers = true)]
     pub(crate) body: Body,
     /// Metadata of the event; may be repeated
     #[arg(short, long, value_name = "KEY=VALUE", value_parser = key_value)]

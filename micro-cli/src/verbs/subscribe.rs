@@ -53,12 +53,19 @@ pub(crate) async fn run(
     let mut events = console.terminal().waiting("subscribing", subscribing).await?;
     console.say(format_args!("subscribed to {}", args.topic));
     let mut left = args.count.unwrap_or(u64::MAX);
+    let mut outages = network.outages(Part::Broker);
     while left > 0 {
         let next = match events.next().now_or_never() {
             Some(next) => next,
             None => {
                 console.out().flush()?;
-                events.next().await
+                tokio::select! {
+                    next = events.next() => next,
+                    outage = outages.next() => {
+                        console.say(outage);
+                        continue;
+                    }
+                }
             }
         };
         match next {

@@ -44,11 +44,19 @@ pub(crate) async fn run(
     {
         console.hint(hint);
     }
-    while let Some(change) = watcher.next().await {
-        told.print(&change, args.json, console)?;
-        console.out().flush()?;
+    let mut outages = network.outages(Part::Registry);
+    loop {
+        tokio::select! {
+            change = watcher.next() => match change {
+                Some(change) => {
+                    told.print(&change, args.json, console)?;
+                    console.out().flush()?;
+                }
+                None => return Err(Error::unavailable("the registry was closed").into()),
+            },
+            outage = outages.next() => console.say(outage),
+        }
     }
-    Err(Error::unavailable("the registry was closed").into())
 }
 
 /// What is there at the beginning.
