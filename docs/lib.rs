@@ -22,6 +22,7 @@ pages! {
     limits: "limits.md";
     middleware: "middleware.md";
     outages: "outages.md";
+    cli: "cli.md";
     go_micro: "go-micro.md";
     testing: "testing.md";
     echo: "echo.md";

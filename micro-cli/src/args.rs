@@ -18,7 +18,7 @@ Flags may stand before or after the verb and its arguments. Without any, everyth
 Replies go to standard output, everything else to standard error. Exit codes:
   0    fine
   1    it failed; standard error has a line of JSON: {\"id\",\"code\",\"detail\",\"status\"}
-  2    wrong usage: nothing was sent
+  2    wrong usage: what makes no sense is not sent
   130  interrupted
 
 RUST_LOG=debug shows what happens beneath; NO_COLOR=1 turns colours off.";
@@ -114,15 +114,9 @@ pub(crate) struct Target {
     #[arg(long, value_name = "FILE.proto")]
     pub(crate) proto: Option<PathBuf>,
     /// Where imports of the .proto file are looked for [default: its own folder]
-    #[arg(
-        short = 'I',
-        long,
-        visible_alias = "proto_path",
-        value_name = "FOLDER",
-        requires = "proto"
-    )]
+    #[arg(short = 'I', long, alias = "proto_path", value_name = "FOLDER", requires = "proto")]
     pub(crate) proto_path: Vec<PathBuf>,
-    /// Sends fields too that the endpoint's type, as the registry tells it, does not have
+    /// Sends it whatever the registry knows of the endpoint: fields that it has not, a call of a stream
     #[arg(long)]
     pub(crate) unchecked: bool,
 }
@@ -131,7 +125,7 @@ pub(crate) struct Target {
 #[derive(Args)]
 pub(crate) struct Bodies {
     /// The content type [default: application/json, with --proto application/protobuf]
-    #[arg(long, visible_alias = "content_type", value_name = "TYPE")]
+    #[arg(long, alias = "content_type", value_name = "TYPE")]
     pub(crate) content_type: Option<String>,
     /// Bodies as they are, both ways: neither checked nor formatted
     #[arg(long)]
@@ -143,7 +137,7 @@ pub(crate) struct Call {
     #[command(flatten)]
     pub(crate) target: Target,
     /// The request: JSON, a file of it, or - for standard input
-    #[arg(value_name = "JSON|@FILE|-", default_value = "{}", allow_hyphen_values = true)]
+    #[arg(value_name = "JSON|@FILE|-", default_value = "{}", allow_negative_numbers = true)]
     pub(crate) body: Body,
     /// How long it may take, such as 500ms or 1m [default: --client_request_timeout, 30s]
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
@@ -158,7 +152,7 @@ pub(crate) struct Stream {
     #[command(flatten)]
     pub(crate) target: Target,
     /// The only message, instead of lines of standard input
-    #[arg(value_name = "JSON|@FILE|-", allow_hyphen_values = true)]
+    #[arg(value_name = "JSON|@FILE|-", allow_negative_numbers = true)]
     pub(crate) body: Option<Body>,
     /// How long all of it may take [default: for ever]
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
@@ -174,7 +168,7 @@ pub(crate) struct Publish {
     #[arg(value_name = "TOPIC")]
     pub(crate) topic: Topic,
     /// The event: JSON, a file of it, or - for standard input
-    #[arg(value_name = "JSON|@FILE|-", default_value = "{}", allow_hyphen_values = true)]
+    #[arg(value_name = "JSON|@FILE|-", default_value = "{}", allow_negative_numbers = true)]
     pub(crate) body: Body,
     /// Metadata of the event; may be repeated
     #[arg(short, long, value_name = "KEY=VALUE", value_parser = key_value)]
@@ -228,11 +222,32 @@ pub(crate) struct Man {
     pub(crate) folder: PathBuf,
 }
 
+impl Verb {
+    /// As it is typed.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Services(_) => "services",
+            Self::Describe(_) => "describe",
+            Self::Watch(_) => "watch",
+            Self::Call(_) => "call",
+            Self::Stream(_) => "stream",
+            Self::Publish(_) => "publish",
+            Self::Subscribe(_) => "subscribe",
+            Self::Health(_) => "health",
+            Self::Completions(_) => "completions",
+            Self::Man(_) => "man",
+        }
+    }
+}
+
 impl Line {
     /// The command line as clap has it: the flags of a service stand anywhere, and say what holds here.
     pub(crate) fn command() -> clap::Command {
         let command = <Self as CommandFactory>::command();
-        let of_a_server = |id: &str| id.starts_with("server") || id.starts_with("register_");
+        // They mean nothing to who calls, but may stand in the environment.
+        let nothing_here = |id: &str| {
+            id.starts_with("server") || id.starts_with("register_") || id.starts_with("client_pool")
+        };
         let of_a_service: Vec<_> = Flags::augment_args(clap::Command::new("flags"))
             .get_arguments()
             .map(|arg| arg.get_id().clone())
@@ -241,9 +256,9 @@ impl Line {
             if !of_a_service.contains(arg.get_id()) {
                 return arg;
             }
-            // Short help is about what matters here; a server's own flags mean nothing to a caller.
-            let nothing_here = of_a_server(arg.get_id().as_str());
-            arg.global(true).hide_short_help(true).hide_long_help(nothing_here)
+            let (short, hide) =
+                (arg.get_id() == "nats_address", nothing_here(arg.get_id().as_str()));
+            arg.global(true).hide_short_help(!short).hide_long_help(hide)
         });
         for (id, what) in [
             ("registry", "Where services are found"),

@@ -1,12 +1,10 @@
 //! Why the command did not do what it was asked to.
 
+use std::fmt::Display;
 use std::io;
 
-use clap::error::ErrorKind as Usage;
 use micro::{Error, RequestState};
 use serde::Serialize;
-
-use crate::args::Line;
 
 /// Why the command did not do what it was asked to.
 pub(crate) enum Failure {
@@ -14,8 +12,8 @@ pub(crate) enum Failure {
     Failed(Error, Vec<String>),
     /// It has been told already, error by error.
     Told,
-    /// It makes no sense, and was not tried.
-    Usage(clap::Error),
+    /// What was typed makes no sense, and nothing was sent for it.
+    Usage(String),
     /// Somebody pressed Ctrl-C.
     Interrupted,
     /// What should be printed cannot be.
@@ -32,9 +30,8 @@ struct ErrorLine<'a> {
 }
 
 impl Failure {
-    /// What was asked makes no sense: says so as clap does.
-    pub(crate) fn usage(text: impl std::fmt::Display) -> Self {
-        Self::Usage(Line::command().error(Usage::ValueValidation, text))
+    pub(crate) fn usage(text: impl Display) -> Self {
+        Self::Usage(text.to_string())
     }
 
     /// The error, with one more thing that may help.

@@ -7,12 +7,14 @@ mod failure;
 mod fields;
 mod format;
 mod json;
+mod known;
 mod nearest;
 mod network;
 mod order;
 mod proto;
 mod run;
 mod table;
+mod told;
 mod types;
 mod verbs;
 

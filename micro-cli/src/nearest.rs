@@ -1,6 +1,6 @@
 //! What somebody may have meant.
 
-use strsim::{damerau_levenshtein, jaro_winkler};
+use strsim::{damerau_levenshtein, normalized_damerau_levenshtein};
 
 /// How many names are offered.
 const MOST: usize = 3;
@@ -14,6 +14,9 @@ pub(crate) fn nearest<'a>(wanted: &str, known: impl IntoIterator<Item = &'a str>
         .collect();
     near.sort_by(|(a, one), (b, other)| b.total_cmp(a).then(one.cmp(other)));
     near.dedup_by_key(|(_, name)| *name);
+    // Where one is much nearer, the others are noise.
+    let best = near.first().map_or(0.0, |(likeness, _)| *likeness);
+    near.retain(|(likeness, _)| best - likeness < 0.05);
     near.into_iter().map(|(_, name)| name).take(MOST).collect()
 }
 
@@ -45,7 +48,7 @@ fn likeness(wanted: &str, name: &str) -> Option<f64> {
         let (distance, longest) = (damerau_levenshtein(wanted, name), wanted.len().max(name.len()));
         let typed = distance <= (longest / 3).max(1);
         let begun = wanted.len() >= 3 && (name.starts_with(wanted) || wanted.starts_with(name));
-        (typed || begun).then(|| jaro_winkler(wanted, name))
+        (typed || begun).then(|| normalized_damerau_levenshtein(wanted, name))
     };
     let short = |text: &'_ str| text.rsplit('.').next().map(str::to_owned).unwrap_or_default();
     let whole = alike(&wanted, &name);
@@ -61,9 +64,9 @@ mod tests {
 
     #[test]
     fn a_slip_finds_the_name_and_nothing_finds_everything() {
-        assert_eq!(nearest("Echo.Cal", ENDPOINTS)[0], "Echo.Call");
-        assert_eq!(nearest("Echo.Clal", ENDPOINTS)[0], "Echo.Call");
-        assert_eq!(nearest("echo.size", ENDPOINTS)[0], "Echo.Size");
+        assert_eq!(nearest("Echo.Cal", ENDPOINTS), ["Echo.Call"]);
+        assert_eq!(nearest("Echo.Clal", ENDPOINTS), ["Echo.Call"]);
+        assert_eq!(nearest("echo.size", ENDPOINTS), ["Echo.Size"]);
         assert_eq!(nearest("Size", ENDPOINTS), ["Echo.Size"]);
         assert_eq!(nearest("Greeter.Size", ENDPOINTS), ["Echo.Size"]);
         assert_eq!(nearest("gretter", ["echo", "greeter"]), ["greeter"]);

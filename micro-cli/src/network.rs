@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use micro::registry::{Service, ServiceName};
 use micro::{Client, ClientOptions, Error, ErrorKind, Flags, Plugins, RequestState, Result};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Interval, MissedTickBehavior, sleep, timeout};
 
 use crate::failure::Failure;
 use crate::{nearest, types};
@@ -61,6 +61,13 @@ impl Network {
         wait.await
     }
 
+    /// Tells when this part of the network goes away and comes back, in words.
+    pub(crate) fn outages(&self, part: Part) -> Outages<'_> {
+        let mut ticks = tokio::time::interval(LOOK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Outages { network: self, part, ticks, away: false }
+    }
+
     fn health(&self, part: Part) -> Result<()> {
         match part {
             Part::Registry => self.client.registry().health(),
@@ -82,7 +89,7 @@ impl Network {
     }
 
     /// What may have been meant by the name of a service that is not there.
-    async fn services_like(&self, name: &ServiceName) -> Option<String> {
+    pub(crate) async fn services_like(&self, name: &ServiceName) -> Option<String> {
         let services = timeout(LOOK, self.client.registry().list()).await.ok()?.ok()?;
         let names = services.iter().map(|service| service.name.as_str());
         nearest::hint(name.as_str(), names, "services there are")
@@ -121,5 +128,33 @@ impl Network {
     pub(crate) async fn close(self) {
         // There is nobody left to tell that it failed.
         let _ = timeout(LAST_WORDS, self.client.flush()).await;
+    }
+}
+
+/// When a part of the network goes away and comes back.
+pub(crate) struct Outages<'a> {
+    network: &'a Network,
+    part: Part,
+    ticks: Interval,
+    away: bool,
+}
+
+impl Outages<'_> {
+    /// The next time that it is gone, or is there again. Cancel safe.
+    pub(crate) async fn next(&mut self) -> String {
+        loop {
+            self.ticks.tick().await;
+            match (self.network.health(self.part), self.away) {
+                (Err(error), false) => {
+                    self.away = true;
+                    return format!("{error}; waiting for it");
+                }
+                (Ok(()), true) => {
+                    self.away = false;
+                    return "it is back".to_owned();
+                }
+                _ => {}
+            }
+        }
     }
 }

@@ -55,14 +55,20 @@ pub async fn run(
     let command = Line::command();
     let words = order::verb_first(words.into_iter().collect(), &command);
     let line = command.try_get_matches_from(words).and_then(|found| Line::from_arg_matches(&found));
-    let done = match line {
-        Ok(line) => verb(line, plugins, &mut console, interrupt).await,
-        Err(error) => Err(Failure::Usage(error)),
+    let line = match line {
+        Ok(line) => line,
+        Err(error) => {
+            console.clap(&error);
+            // Help that was asked for is no error.
+            return if error.use_stderr() { USAGE } else { FINE };
+        }
     };
+    let name = line.verb.name();
+    let done = verb(line, plugins, &mut console, interrupt).await;
     let flushed = console.out().flush().map_err(Failure::Output);
     match done.and(flushed) {
         Ok(()) => FINE,
-        Err(failure) => tell(&failure, &mut console),
+        Err(failure) => tell(&failure, name, &mut console),
     }
 }
 
@@ -88,7 +94,7 @@ async fn verb(
     done
 }
 
-fn tell(failure: &Failure, console: &mut Console) -> u8 {
+fn tell(failure: &Failure, verb: &str, console: &mut Console) -> u8 {
     match failure {
         Failure::Failed(error, hints) => {
             console.error(error);
@@ -96,10 +102,9 @@ fn tell(failure: &Failure, console: &mut Console) -> u8 {
             FAILED
         }
         Failure::Told => FAILED,
-        Failure::Usage(error) => {
-            console.usage(error);
-            // Help that was asked for is no error.
-            if error.use_stderr() { USAGE } else { FINE }
+        Failure::Usage(text) => {
+            console.usage(verb, text);
+            USAGE
         }
         Failure::Interrupted => INTERRUPTED,
         // Whoever reads has enough, as `head` has.

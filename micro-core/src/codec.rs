@@ -137,10 +137,15 @@ impl<T: Serialize + ?Sized> Encode<T> for Json {
 }
 
 impl<T: DeserializeOwned> Decode<T> for Json {
-    /// An empty body reads as `null`: go-micro writes no body for nothing.
+    /// An empty body reads as `null`: go-micro writes no body for nothing. And `{}`, which others
+    /// send for nothing, reads as `()` too.
     fn decode(body: Bytes) -> Result<T> {
         let text: &[u8] = if body.is_empty() { b"null" } else { &body };
-        serde_json::from_slice(text).map_err(|error| {
+        let read = serde_json::from_slice(text).or_else(|error| {
+            let nothing = size_of::<T>() == 0 && body.trim_ascii() == b"{}";
+            if nothing { serde_json::from_slice(b"null") } else { Err(error) }
+        });
+        read.map_err(|error| {
             let flaw = json_flaw(&error);
             Error::invalid_input(format!("the body is not the JSON expected: {flaw}"))
         })
@@ -224,5 +229,16 @@ mod tests {
         assert_eq!(Json::decode(Bytes::new()).ok(), Some(()));
         assert_eq!(<Json as Decode<Option<u8>>>::decode(Bytes::new()).unwrap(), None);
         assert!(<Json as Decode<u8>>::decode(Bytes::new()).is_err());
+    }
+
+    #[test]
+    fn an_empty_object_is_nothing_to_who_takes_nothing_and_to_nobody_else() {
+        #[derive(Debug, PartialEq, serde::Deserialize)]
+        struct Empty {}
+        let object = || Bytes::from_static(b" {} ");
+        assert_eq!(Json::decode(object()).ok(), Some(()));
+        assert_eq!(Json::decode(object()).ok(), Some(Empty {}));
+        assert!(<Json as Decode<Option<u8>>>::decode(object()).is_err());
+        assert!(<Json as Decode<()>>::decode(Bytes::from_static(b"{\"a\":1}")).is_err());
     }
 }

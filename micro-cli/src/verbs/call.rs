@@ -5,13 +5,12 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::args::{Call, Target};
+use crate::args::Call;
 use crate::console::Console;
 use crate::failure::Failure;
-use crate::fields;
 use crate::format::Format;
+use crate::known::Known;
 use crate::network::{Network, Part};
-use crate::types;
 
 /// What a call needs of the network.
 const PARTS: [Part; 2] = [Part::Registry, Part::Transport];
@@ -26,15 +25,20 @@ pub(crate) async fn run(
     let (input, name) = args.body.read(console).await?;
     let body = format.encode(input, &name)?;
     let terminal = console.terminal();
-    let checked = check(&format, target, &body, network);
-    terminal.waiting("looking for the service", checked).await?;
+    let known = terminal.waiting("looking for the service", Known::find(target, network)).await?;
+    known.must_be_stream(false)?;
+    known.must_have_fields(&format, &body)?;
     let waits_for = format!("waiting for {} of {}", target.endpoint, target.service);
     let (mut times, mut failed) = (Vec::new(), 0_u64);
     let began = Instant::now();
+    let progress = terminal.counting(args.count);
     for _ in 0..args.count {
         let asked = Instant::now();
         let called = once(args, &format, body.clone(), network);
-        let answer = terminal.waiting(&waits_for, called).await;
+        let answer = match &progress {
+            None => terminal.waiting(&waits_for, called).await,
+            Some(progress) => called.await.inspect(|_| progress.step()),
+        };
         times.push(asked.elapsed());
         match answer {
             Ok(reply) => {
@@ -49,31 +53,11 @@ pub(crate) async fn run(
             Err(other) => return Err(other),
         }
     }
+    drop(progress);
     if args.count > 1 {
         console.say(summary(&mut times, failed, began.elapsed()));
     }
     if failed > 0 { Err(Failure::Told) } else { Ok(()) }
-}
-
-/// Says which field the endpoint does not take, if the registry knows.
-pub(super) async fn check(
-    format: &Format,
-    target: &Target,
-    body: &Bytes,
-    network: &Network,
-) -> Result<(), Failure> {
-    // Nothing can be wrong with nothing.
-    let nothing = body.trim_ascii() == b"{}";
-    if nothing || target.unchecked || target.address.is_some() || !format.is_json() {
-        return Ok(());
-    }
-    let services = network.service(&target.service).await?;
-    let kind =
-        types::endpoint(&services, &target.endpoint).and_then(|found| found.request.as_ref());
-    match kind.and_then(|kind| fields::unknown(body, kind)) {
-        Some(flaw) => Err(Failure::usage(format!("{flaw} (--unchecked sends it all the same)"))),
-        None => Ok(()),
-    }
 }
 
 async fn once(
@@ -105,7 +89,7 @@ async fn once(
 
 fn summary(times: &mut [Duration], failed: u64, whole: Duration) -> String {
     times.sort_unstable();
-    let at = |share: usize| times.get((times.len() * share / 100).min(times.len() - 1));
+    let at = |share: usize| times.get((times.len() - 1) * share / 100);
     let spell = |time: Option<&Duration>| {
         time.map(|time| format!("{:.2} ms", time.as_secs_f64() * 1000.0)).unwrap_or_default()
     };

@@ -1,21 +1,27 @@
 //! `micro stream`: messages both ways.
 
+use std::future::Future;
 use std::io::{self, Write};
 use std::pin::pin;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use micro::Result;
 use micro::codec::Raw;
 use micro::stream::{Receiver, Sender};
+use micro::{Error, ErrorKind};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
-use super::call::check;
 use crate::args::Stream;
 use crate::console::Console;
 use crate::failure::Failure;
 use crate::format::Format;
+use crate::known::Known;
 use crate::network::{Network, Part};
+
+/// How long a stream that takes nothing any more has to say why.
+const LAST_MESSAGES: Duration = Duration::from_secs(2);
 
 pub(crate) async fn run(
     args: &Stream,
@@ -25,13 +31,14 @@ pub(crate) async fn run(
     let target = &args.target;
     let format = Format::of(target)?;
     let terminal = console.terminal();
+    let known = terminal.waiting("looking for the service", Known::find(target, network)).await?;
+    known.must_be_stream(true)?;
     let only = match &args.body {
         None => None,
         Some(body) => {
             let (input, name) = body.read(console).await?;
             let body = format.encode(input, &name)?;
-            let checked = check(&format, target, &body, network);
-            terminal.waiting("looking for the service", checked).await?;
+            known.must_have_fields(&format, &body)?;
             Some(body)
         }
     };
@@ -46,9 +53,10 @@ pub(crate) async fn run(
             tokio::select! {
                 biased;
                 received = &mut receives => received,
-                sent = send_all(lines, &format, sender) => match sent {
+                sent = send_all(lines, &format, &known, sender) => match sent {
                     Ok(()) => receives.await,
-                    Err(failure) => Err(failure),
+                    Err(NotSent::Input(failure)) => Err(failure),
+                    Err(NotSent::Error(error)) => after(error, receives).await,
                 }
             }
         }
@@ -105,27 +113,49 @@ async fn open(
     }
 }
 
+/// Why a message was not sent.
+enum NotSent {
+    /// There was none.
+    Input(Failure),
+    Error(Error),
+}
+
 /// Sends each line, then says that there are no more.
 async fn send_all(
     mut lines: mpsc::Receiver<io::Result<Bytes>>,
     format: &Format,
+    known: &Known<'_>,
     sender: Sender<Bytes>,
-) -> Result<(), Failure> {
+) -> Result<(), NotSent> {
     let mut number = 0_u64;
     while let Some(line) = lines.recv().await {
         number += 1;
-        let line =
-            line.map_err(|error| Failure::usage(format!("cannot read standard input: {error}")))?;
-        let body = format.encode(line, &format!("message {number} of standard input"))?;
-        if sender.send(&body).await.is_err() {
-            // Why comes with the messages, after those that were sent before.
-            std::future::pending::<()>().await;
-        }
+        let cannot = |error| Failure::usage(format!("cannot read standard input: {error}"));
+        let line = line.map_err(cannot).map_err(NotSent::Input)?;
+        let body = format.encode(line, &format!("message {number} of standard input"));
+        let body = body.map_err(NotSent::Input)?;
+        known.must_have_fields(format, &body).map_err(NotSent::Input)?;
+        sender.send(&body).await.map_err(NotSent::Error)?;
     }
-    if sender.finish().is_err() {
-        std::future::pending::<()>().await;
+    sender.finish().map_err(NotSent::Error)
+}
+
+/// Nothing more can be sent. Where that is because the stream is over, what it ended with comes after the messages
+/// before it.
+async fn after(
+    error: Error,
+    receives: impl Future<Output = Result<(), Failure>>,
+) -> Result<(), Failure> {
+    match error.kind() {
+        // The other side has ended it well.
+        ErrorKind::Cancelled => receives.await,
+        // It is about the message, and the stream would go on without it.
+        ErrorKind::TooLarge | ErrorKind::InvalidInput => Err(error.into()),
+        _ => match timeout(LAST_MESSAGES, receives).await {
+            Ok(Err(ended)) => Err(ended),
+            _ => Err(error.into()),
+        },
     }
-    Ok(())
 }
 
 /// Prints what comes, as soon as it comes.

@@ -26,11 +26,13 @@ struct Line<'a> {
 
 /// A body is the JSON that it is, else a text, else bytes.
 #[derive(Serialize)]
-#[serde(rename_all = "lowercase")]
 enum Body<'a> {
-    Body(&'a RawValue),
+    #[serde(rename = "body")]
+    Json(&'a RawValue),
+    #[serde(rename = "text")]
     Text(&'a str),
-    Bytes(&'a [u8]),
+    #[serde(rename = "base64")]
+    Bytes(String),
 }
 
 pub(crate) async fn run(
@@ -51,12 +53,19 @@ pub(crate) async fn run(
     let mut events = console.terminal().waiting("subscribing", subscribing).await?;
     console.say(format_args!("subscribed to {}", args.topic));
     let mut left = args.count.unwrap_or(u64::MAX);
+    let mut outages = network.outages(Part::Broker);
     while left > 0 {
         let next = match events.next().now_or_never() {
             Some(next) => next,
             None => {
                 console.out().flush()?;
-                events.next().await
+                tokio::select! {
+                    next = events.next() => next,
+                    outage = outages.next() => {
+                        console.say(outage);
+                        continue;
+                    }
+                }
             }
         };
         match next {
@@ -94,8 +103,8 @@ fn print(args: &Subscribe, event: &Delivery, console: &mut Console) -> io::Resul
 
 fn shown(body: &[u8]) -> Body<'_> {
     match (json::flaw(body), serde_json::from_slice(body), std::str::from_utf8(body)) {
-        (None, Ok(raw), _) => Body::Body(raw),
+        (None, Ok(raw), _) => Body::Json(raw),
         (_, _, Ok(text)) => Body::Text(text),
-        _ => Body::Bytes(body),
+        _ => Body::Bytes(base64_simd::STANDARD.encode_to_string(body)),
     }
 }

@@ -8,7 +8,7 @@ pub(super) struct Tree {
     text: String,
     /// A heading without anything under it is left out.
     heading: bool,
-    children: Vec<Tree>,
+    children: Vec<Self>,
 }
 
 impl Tree {
