@@ -35,20 +35,38 @@ async fn as_json_a_node_is_an_object() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_does_not_answer_is_not_well_and_the_others_are() {
     let (world, _echo) = World::with_echo().await;
-    let paused = Node::start(&world, "paused").await;
-    paused.pause();
+    let hangs = Server::new().handler("Debug.Health", async |_: Context, _: Value| {
+        std::future::pending::<micro::Result<Value>>().await
+    });
+    let hangs = crate::world::service(&world.nats.address(), "echo", "hangs").server(hangs);
+    let _hangs = hangs.build().unwrap().start().await.unwrap();
     let done = world.micro(&["health", "echo", "--timeout=300ms", "--json"]).run().await;
     let nodes: Vec<Value> = done.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let told: Vec<_> = nodes.iter().map(|node| (&node["node"], &node["well"], &node["state"])).collect();
     let expected = [
         (&json!("echo-1"), &json!(true), &json!("ok")),
-        (&json!("echo-paused"), &json!(false), &json!("no answer within 300ms")),
+        (&json!("echo-hangs"), &json!(false), &json!("no answer within 300ms")),
     ];
     assert_eq!(told, expected);
     assert!(nodes[1].get("millis").is_none(), "{done:?}");
     let (error, _) = done.failed_after_all();
     assert_eq!((&error["code"], &error["detail"]), (&json!(503), &json!("of 2 nodes of echo 1 are not well")));
     assert!(done.took < Duration::from_secs(10), "{:?}", done.took);
+}
+
+/// Whoever is stopped answers no question either, the registry's as little as a call.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_is_stopped_in_its_tracks_is_not_found_and_does_not_answer_at_its_address() {
+    let (world, _echo) = World::with_echo().await;
+    let paused = Node::start(&world, "paused").await;
+    assert_eq!(world.prints(&["health", "echo"]).await.lines().count(), 2);
+    paused.pause();
+    assert_eq!(world.prints(&["health", "echo"]).await.lines().count(), 1);
+    let at = ["call", "echo", "Echo.Who", "--address=echo.paused", "--timeout=300ms"];
+    let done = world.micro(&at).run().await;
+    let (error, hints) = done.failed();
+    assert_eq!(error["code"], 408, "{error}");
+    assert_eq!(hints, ["hint: whether it ran is not known"]);
 }
 
 #[tokio::test]

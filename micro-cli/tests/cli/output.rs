@@ -70,8 +70,7 @@ async fn an_endless_verb_ends_with_its_reader() {
 #[tokio::test]
 async fn a_full_disk_is_an_error_that_is_told() {
     let (world, _echo) = World::with_echo().await;
-    let lines: [&[&str]; 9] = [
-        &["--help"],
+    let lines: [&[&str]; 8] = [
         &["completions", "bash"],
         &["services"],
         &["services", "--json"],

@@ -65,7 +65,8 @@ impl Micro {
         let begun = Instant::now();
         let mut child = self.command.stdin(Stdio::piped()).spawn().unwrap();
         let mut stdin = child.stdin.take();
-        if let (Some(input), Some(mut stdin)) = (self.input, stdin.take_if(|_| true)) {
+        if let Some(input) = self.input {
+            let mut stdin = stdin.take().unwrap();
             tokio::spawn(async move {
                 // It may end without having read all of it.
                 let _ = stdin.write_all(&input).await;

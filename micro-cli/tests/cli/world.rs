@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use micro::nats::{Nats, NatsBroker, NatsRegistry, NatsTransport};
-use micro::{Client, Running, Server, Service, ServiceBuilder};
+use micro::{Client, RequestState, Running, Server, Service, ServiceBuilder};
 use micro_examples::echo;
 use micro_testkit::server::NatsServer;
 use tokio::time::{sleep, timeout};
@@ -86,8 +86,8 @@ pub(crate) async fn start(service: ServiceBuilder) -> Running {
     let (client, address) = (running.client(), running.node().address.clone());
     let answers = async {
         let health = || client.call_raw(running.name(), "Debug.Health", "{}").address(&address);
-        while health().into_future().await.is_err() {
-            // The server may not have heard yet that it listens.
+        while health().into_future().await.is_err_and(|error| error.request() != Some(RequestState::Executed)) {
+            // nats-server may not have heard yet that it listens.
             sleep(Duration::from_millis(10)).await;
         }
     };
