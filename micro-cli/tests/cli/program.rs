@@ -10,7 +10,7 @@ use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 
 /// How long anything may take on a busy machine before a test fails.
-pub(crate) const LIMIT: Duration = Duration::from_secs(40);
+pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 
 /// A command line that is about to be run, with nothing in its environment.
 pub(crate) struct Micro {
