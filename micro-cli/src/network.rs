@@ -54,11 +54,6 @@ impl Network {
         let mut wait = std::pin::pin!(wait);
         let limit = Instant::now() + REACH;
         loop {
-            tokio::select! {
-                biased;
-                done = &mut wait => return done,
-                () = sleep(GLANCE) => {}
-            }
             match parts.iter().try_for_each(|part| self.health(*part)) {
                 // From here on something may have been sent, and only the wait itself knows.
                 Ok(()) => return wait.await,
@@ -66,6 +61,11 @@ impl Network {
                     return Err(error.with_request(RequestState::NotSent));
                 }
                 Err(_) => {}
+            }
+            tokio::select! {
+                biased;
+                done = &mut wait => return done,
+                () = sleep(GLANCE) => {}
             }
         }
     }

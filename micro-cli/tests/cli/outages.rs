@@ -151,5 +151,5 @@ async fn a_call_in_flight_is_unknown_and_has_its_time() {
     let done = call.end().await;
     let (error, hints) = done.failed();
     assert!([408, 503].contains(&error["code"].as_i64().unwrap()), "{error}");
-    assert_eq!(hints, ["hint: whether it ran is not known"]);
+    assert_eq!(hints, ["hint: whether it ran is not known"], "{error}");
 }
