@@ -93,7 +93,7 @@ impl Console {
     /// A line on standard error about what else could be done.
     pub(crate) fn hint(&mut self, text: impl fmt::Display) {
         let hint = self.terminal.on_stderr("hint:", Paint::Good);
-        self.say(format_args!("{hint} {text}"));
+        self.say(format_args!("{hint} {}", Terminal::clean(&text.to_string())));
     }
 
     /// An error, as the line of JSON that programs read.
@@ -105,6 +105,8 @@ impl Console {
     /// What is wrong with what was typed after this verb.
     pub(crate) fn usage(&mut self, verb: &str, text: &str) {
         let error = self.terminal.on_stderr("error:", Paint::Bad);
+        let text: Vec<_> = text.lines().map(Terminal::clean).collect();
+        let text = text.join("\n");
         self.say(format_args!(
             "{error} {text}\n\nFor more information, try 'micro {verb} --help'."
         ));

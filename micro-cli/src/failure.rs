@@ -68,5 +68,14 @@ pub(crate) fn line(error: &Error) -> String {
         status: error.status(),
     };
     // Four plain fields always encode.
-    serde_json::to_string(&line).unwrap_or_else(|_| error.detail().to_owned())
+    let line = serde_json::to_string(&line).unwrap_or_else(|_| error.detail().to_owned());
+    if !line.contains(char::is_control) {
+        return line;
+    }
+    // JSON leaves some of them as they are, and terminals obey these too.
+    let escaped = |c: char| match c.is_control() {
+        true => format!("\\u{:04x}", u32::from(c)),
+        false => c.into(),
+    };
+    line.chars().map(escaped).collect()
 }

@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use micro::registry::{Service, ServiceName};
 use micro::{Client, Error, ErrorKind, Flags, Plugins, RequestState, Result};
-use tokio::time::{Interval, MissedTickBehavior, sleep, timeout};
+use tokio::time::{Instant, Interval, MissedTickBehavior, sleep, timeout};
 
 use crate::failure::Failure;
 use crate::{nearest, types};
 
 /// How long a network may take to be there: whoever types a command is told within two seconds.
 const REACH: Duration = Duration::from_millis(1500);
+/// How often it is looked whether it is.
+const GLANCE: Duration = Duration::from_millis(20);
 /// How long the command looks around after a failure, for what may help.
 const LOOK: Duration = Duration::from_secs(1);
 /// How long the last words may take.
@@ -46,15 +48,22 @@ impl Network {
         wait: impl Future<Output = Result<T>>,
     ) -> Result<T> {
         let mut wait = std::pin::pin!(wait);
-        tokio::select! {
-            biased;
-            done = &mut wait => return done,
-            () = sleep(REACH) => {}
+        let limit = Instant::now() + REACH;
+        loop {
+            match parts.iter().try_for_each(|part| self.health(*part)) {
+                // From here on something may have been sent, and only the wait itself knows.
+                Ok(()) => return wait.await,
+                Err(error) if Instant::now() >= limit => {
+                    return Err(error.with_request(RequestState::NotSent));
+                }
+                Err(_) => {}
+            }
+            tokio::select! {
+                biased;
+                done = &mut wait => return done,
+                () = sleep(GLANCE) => {}
+            }
         }
-        for part in parts {
-            self.health(*part).map_err(|error| error.with_request(RequestState::NotSent))?;
-        }
-        wait.await
     }
 
     /// Tells when this part of the network goes away and comes back, in words.
@@ -122,6 +131,10 @@ impl Network {
 
     /// Lets go of everything; whoever was told something last is told, within a bound.
     pub(crate) async fn close(self) {
+        if self.health(Part::Transport).is_err() {
+            // Nobody hears them.
+            return;
+        }
         // There is nobody left to tell that it failed.
         let _ = timeout(LAST_WORDS, self.client.flush()).await;
     }
