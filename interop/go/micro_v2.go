@@ -11,6 +11,7 @@ import (
 	"github.com/micro/go-micro/v2/client"
 	"github.com/micro/go-micro/v2/client/selector"
 	"github.com/micro/go-micro/v2/codec/bytes"
+	"github.com/micro/go-micro/v2/debug/service/handler"
 	"github.com/micro/go-micro/v2/errors"
 	"github.com/micro/go-micro/v2/metadata"
 	"github.com/micro/go-micro/v2/registry"
@@ -101,6 +102,11 @@ func natsBroker(address string) microBroker {
 
 func httpTransport() microTransport {
 	return transport.NewTransport()
+}
+
+// What a micro.Service of go-micro's own answers beside its handlers, without telling the registry.
+func handleDebug(to microServer, client microClient) error {
+	return to.Handle(to.NewHandler(handler.NewHandler(client), server.InternalHandler(true)))
 }
 
 // How long one attempt may take: this generation has no such limit but the call's own.

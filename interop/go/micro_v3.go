@@ -13,6 +13,7 @@ import (
 	"github.com/asim/go-micro/v3/broker"
 	"github.com/asim/go-micro/v3/client"
 	"github.com/asim/go-micro/v3/codec/bytes"
+	"github.com/asim/go-micro/v3/debug/handler"
 	"github.com/asim/go-micro/v3/errors"
 	"github.com/asim/go-micro/v3/metadata"
 	"github.com/asim/go-micro/v3/registry"
@@ -101,6 +102,11 @@ func natsBroker(address string) microBroker {
 
 func httpTransport() microTransport {
 	return transport.NewHTTPTransport()
+}
+
+// What a micro.Service of go-micro's own answers beside its handlers, without telling the registry.
+func handleDebug(to microServer, client microClient) error {
+	return to.Handle(to.NewHandler(handler.NewHandler(client), server.InternalHandler(true)))
 }
 
 // How long one attempt may take: this generation has no such limit but the call's own.

@@ -5,6 +5,7 @@
 package main
 
 import (
+	"fmt"
 	"time"
 
 	"go-micro.dev/v6/broker"
@@ -101,6 +102,11 @@ func natsBroker(address string) microBroker {
 
 func httpTransport() microTransport {
 	return transport.NewHTTPTransport()
+}
+
+// The packages of this generation that the peer is built from have none.
+func handleDebug(microServer, microClient) error {
+	return fmt.Errorf("no debug handler of go-micro %s is known here", generation)
 }
 
 // How long one attempt may take: in this generation the connection timeout.

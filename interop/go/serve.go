@@ -40,6 +40,7 @@ func serve(args []string) error {
 	kind := flags.String("transport", "nats", "nats or http")
 	interval := flags.Duration("register-interval", 30*time.Second, "how often it registers")
 	lookup := flags.Duration("lookup", 0, "how long a lookup collects answers; 0: go-micro's own default")
+	debug := flags.Bool("debug", false, "with go-micro's own debug handler")
 	flags.Var(metadata, "metadata", "key=value, more than once")
 	flags.Parse(args)
 	if *id == "" {
@@ -65,6 +66,11 @@ func serve(args []string) error {
 	}
 	if err := server.Handle(server.NewHandler(&Peer{client: client, runs: map[string]int32{}})); err != nil {
 		return err
+	}
+	if *debug {
+		if err := handleDebug(server, client); err != nil {
+			return err
+		}
 	}
 	if *topic != "" {
 		subscriber := server.NewSubscriber(*topic, printed(*topic), subscriberQueue(*queue))
