@@ -171,6 +171,13 @@ impl Terminal {
         painted(text, paint, self.stderr && self.colours)
     }
 
+    /// A bar for so many steps, if nothing else is seen of them.
+    pub(crate) fn counting(self, steps: u64) -> Option<Progress> {
+        let shown = self.stderr && !self.stdout && steps > 1;
+        let template = "{bar:40} {pos} of {len}, {per_sec}, {eta} left";
+        shown.then(|| Progress::start(ProgressBar::new(steps), template))
+    }
+
     /// Text of others as it may be shown: what would steer a terminal is shown as what it is.
     pub(crate) fn clean(text: &str) -> Cow<'_, str> {
         if !text.chars().any(char::is_control) {
@@ -192,26 +199,32 @@ impl Terminal {
             done = &mut wait => return done,
             () = sleep(BLINK) => {}
         }
-        let _spinner = Spinner::start(what);
+        let bar = ProgressBar::new_spinner().with_message(what.to_owned());
+        let spinner = Progress::start(bar, "{spinner} {msg} {elapsed}");
+        spinner.0.enable_steady_tick(Duration::from_millis(100));
         wait.await
     }
 }
 
-/// Gone when it is dropped.
-struct Spinner(ProgressBar);
+/// What is shown while one waits; gone when it is dropped.
+pub(crate) struct Progress(ProgressBar);
 
-impl Spinner {
-    fn start(what: &str) -> Self {
-        let bar = ProgressBar::new_spinner().with_message(what.to_owned());
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
+impl Progress {
+    fn start(bar: ProgressBar, template: &str) -> Self {
+        // One that cannot be read would look like none.
+        if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
         }
-        bar.enable_steady_tick(Duration::from_millis(100));
         Self(bar)
+    }
+
+    /// One more is done.
+    pub(crate) fn step(&self) {
+        self.0.inc(1);
     }
 }
 
-impl Drop for Spinner {
+impl Drop for Progress {
     fn drop(&mut self) {
         self.0.finish_and_clear();
     }

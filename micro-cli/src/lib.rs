@@ -14,6 +14,7 @@ mod order;
 mod proto;
 mod run;
 mod table;
+mod told;
 mod types;
 mod verbs;
 

@@ -66,8 +66,11 @@ fn compile(file: &Path, includes: &[PathBuf]) -> Result<DescriptorPool, Failure>
         // With the line and what is wrong there, as compilers say it.
         Failure::usage(format!("{}: {error:?}", file.display()))
     };
-    let own = [file.parent().filter(|folder| !folder.as_os_str().is_empty())];
-    let own = own[0].unwrap_or(Path::new(".")).to_owned();
+    // It would be looked for in the folders, and its absence be one of theirs.
+    std::fs::metadata(file)
+        .map_err(|error| Failure::usage(format!("cannot read {}: {error}", file.display())))?;
+    let own = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let own = own.unwrap_or(Path::new(".")).to_owned();
     let folders: Vec<PathBuf> = includes.iter().cloned().chain([own]).collect();
     let mut compiler = protox::Compiler::new(&folders).map_err(wrong)?;
     compiler.include_imports(true).open_file(file).map_err(wrong)?;

@@ -31,10 +31,14 @@ pub(crate) async fn run(
     let waits_for = format!("waiting for {} of {}", target.endpoint, target.service);
     let (mut times, mut failed) = (Vec::new(), 0_u64);
     let began = Instant::now();
+    let progress = terminal.counting(args.count);
     for _ in 0..args.count {
         let asked = Instant::now();
         let called = once(args, &format, body.clone(), network);
-        let answer = terminal.waiting(&waits_for, called).await;
+        let answer = match &progress {
+            None => terminal.waiting(&waits_for, called).await,
+            Some(progress) => called.await.inspect(|_| progress.step()),
+        };
         times.push(asked.elapsed());
         match answer {
             Ok(reply) => {
@@ -49,6 +53,7 @@ pub(crate) async fn run(
             Err(other) => return Err(other),
         }
     }
+    drop(progress);
     if args.count > 1 {
         console.say(summary(&mut times, failed, began.elapsed()));
     }

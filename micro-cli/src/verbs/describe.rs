@@ -11,12 +11,9 @@ use super::services::version;
 use crate::args::Describe;
 use crate::console::Console;
 use crate::failure::Failure;
-use crate::format;
 use crate::network::Network;
 use crate::types::{self, bare};
-
-/// The key of a node's metadata that has the dialects it speaks beside go-micro's.
-const DIALECTS: &str = "micro-wire";
+use crate::{format, told};
 
 pub(crate) async fn run(
     args: &Describe,
@@ -27,8 +24,8 @@ pub(crate) async fn run(
     let mut services = console.terminal().waiting("looking for the service", looking).await?;
     services.sort_by(|one, other| one.version.cmp(&other.version));
     if args.json {
-        let json = serde_json::to_vec(&services).map_err(std::io::Error::from)?;
-        format::print(console, &json, true)?;
+        let json = told::services(&services).and_then(|told| serde_json::to_vec(&told));
+        format::print(console, &json.map_err(std::io::Error::from)?, true)?;
         return Ok(());
     }
     let mut root = Tree::name(args.name.as_str());
@@ -65,8 +62,7 @@ fn of_version(service: &Service) -> Tree {
 fn of_node(node: &Node) -> Tree {
     let mut tree = Tree::name(&node.id);
     tree.push(Tree::field("address", &node.address));
-    let said = |key: &str| node.metadata.get(key).filter(|text| !text.is_empty());
-    if let Some(zone) = said("zone") {
+    if let Some(zone) = told::zone(node) {
         tree.push(Tree::field("zone", zone));
     }
     let lease = match node.lease {
@@ -74,13 +70,9 @@ fn of_node(node: &Node) -> Tree {
         None => "none told".to_owned(),
     };
     tree.push(Tree::field("lease", &lease));
-    let dialects = match said(DIALECTS) {
-        Some(others) => format!("go-micro, {others}"),
-        None => "go-micro".to_owned(),
-    };
-    tree.push(Tree::field("dialects", &dialects));
+    tree.push(Tree::field("dialects", &told::dialects(node).join(", ")));
     let others =
-        node.metadata.iter().filter(|(key, _)| !["zone", DIALECTS].contains(&key.as_str()));
+        node.metadata.iter().filter(|(key, _)| !["zone", told::DIALECTS].contains(&key.as_str()));
     tree.push(Tree::list("metadata", others.map(|(key, value)| Tree::field(key, value))));
     tree
 }

@@ -10,7 +10,7 @@ use crate::console::{Console, Terminal};
 use crate::failure::Failure;
 use crate::network::{Network, Part};
 use crate::table::Row;
-use crate::{format, table, types};
+use crate::{format, table, told, types};
 
 pub(crate) async fn run(
     args: &Services,
@@ -21,9 +21,8 @@ pub(crate) async fn run(
     let mut services = console.terminal().waiting("looking for services", listing).await?;
     services.sort_by(|one, other| (&one.name, &one.version).cmp(&(&other.name, &other.version)));
     if args.json {
-        // What came as JSON goes as JSON.
-        let json = serde_json::to_vec(&services).map_err(std::io::Error::from)?;
-        format::print(console, &json, true)?;
+        let json = told::services(&services).and_then(|told| serde_json::to_vec(&told));
+        format::print(console, &json.map_err(std::io::Error::from)?, true)?;
         return Ok(());
     }
     if services.is_empty() {

@@ -7,20 +7,14 @@ use std::time::SystemTime;
 
 use micro::Error;
 use micro::registry::{Change, Node, Service, WatchOptions, Watcher};
-use serde::Serialize;
+use serde_json::json;
 
 use super::services::version;
 use crate::args::Watch;
 use crate::console::{Console, Paint, Terminal};
 use crate::failure::Failure;
 use crate::network::{Network, Part};
-
-/// A change as programs read it.
-#[derive(Serialize)]
-struct Line<'a> {
-    change: &'a str,
-    service: &'a Service,
-}
+use crate::told;
 
 pub(crate) async fn run(
     args: &Watch,
@@ -29,15 +23,15 @@ pub(crate) async fn run(
 ) -> Result<(), Failure> {
     let mut options = WatchOptions::default();
     options.name.clone_from(&args.name);
-    let mut told = Told::default();
+    let mut nodes = Told::default();
     let mut watcher = network.client.registry().watch(options).await?;
     let parts = [Part::Registry];
     let present = network.reach(&parts, async { Ok(present(&mut watcher).await) });
     for change in console.terminal().waiting("looking for services", present).await? {
-        told.print(&change, args.json, console)?;
+        nodes.print(&change, args.json, console)?;
     }
     console.out().flush()?;
-    let found = told.nodes.values().map(BTreeMap::len).sum::<usize>();
+    let found = nodes.nodes.values().map(BTreeMap::len).sum::<usize>();
     console.say(format_args!("watching; nodes now: {found}"));
     if let (0, Some(name)) = (found, &args.name)
         && let Some(hint) = network.services_like(name).await
@@ -49,7 +43,7 @@ pub(crate) async fn run(
         tokio::select! {
             change = watcher.next() => match change {
                 Some(change) => {
-                    told.print(&change, args.json, console)?;
+                    nodes.print(&change, args.json, console)?;
                     console.out().flush()?;
                 }
                 None => return Err(Error::unavailable("the registry was closed").into()),
@@ -92,8 +86,8 @@ impl Told {
             _ => service.nodes.iter().map(|node| (node.id.clone(), node.clone())).collect(),
         };
         if json {
-            serde_json::to_writer(&mut *console.out(), &Line { change: name, service })?;
-            writeln!(console.out())?;
+            let line = json!({ "change": name, "service": told::service(service)? });
+            writeln!(console.out(), "{line}")?;
         } else {
             lines(service, &before, &now, console)?;
         }
