@@ -98,6 +98,8 @@ pub(crate) async fn each_is_described_with_its_nodes_endpoints_and_types(generat
         ] {
             assert!(tree.iter().any(|known| known == line), "no \"{line}\": {tree:#?}");
         }
+        // v2 and v3 tell of the insides of a protobuf message too.
+        assert!(!tree.iter().any(|line| line.contains("unknownFields")), "{tree:#?}");
     }
 }
 
