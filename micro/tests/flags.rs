@@ -38,6 +38,18 @@ async fn each_backend_is_chosen_by_its_own_flag() {
 }
 
 #[tokio::test]
+async fn a_profile_that_code_names_holds_where_none_was_given() {
+    let build = |args: &[&str]| {
+        let service = Service::builder("greeter").flags(&flags(args).or_profile("nats")).build();
+        chosen(&service.unwrap())
+    };
+    assert_eq!(build(&[]), ["nats", "nats", "nats"]);
+    assert_eq!(build(&["--profile="]), ["nats", "nats", "nats"]);
+    assert_eq!(build(&["--broker=memory"]), ["nats", "nats", "memory"]);
+    assert_eq!(build(&["--profile=local"]), ["memory", "memory", "memory"]);
+}
+
+#[tokio::test]
 async fn a_profile_sets_all_three_and_a_flag_beats_it() {
     assert_eq!(chosen(&build(&["--profile=nats"]).unwrap()), ["nats", "nats", "nats"]);
     assert_eq!(chosen(&build(&["--profile=local"]).unwrap()), ["memory", "memory", "memory"]);
