@@ -20,7 +20,7 @@ pub(crate) mod rust_calls_go {
 
 cell! { command {
     go_calls_rust: [
-        each_subscription_hears_what_go_publishes,
+        each_subscription_hears_what_go_of_two_generations_publishes,
         a_queue_of_the_command_and_go_gets_each_event_once,
     ]
     rust_calls_go: [

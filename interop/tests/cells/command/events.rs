@@ -64,37 +64,41 @@ pub(crate) mod go_calls_rust {
         listens
     }
 
-    pub(crate) async fn each_subscription_hears_what_go_publishes(generation: Generation) {
+    pub(crate) async fn each_subscription_hears_what_go_of_two_generations_publishes(
+        generation: Generation,
+    ) {
         let world = World::start().await;
-        let go = world.go_client(generation).await;
-        let mut whole = listening(&world, &["events", "--json", "--count", "4"]).await;
-        let mut any = listening(&world, &["*", "--json", "--count=4"]).await;
-        let mut plain = listening(&world, &["events", "--count=3"]).await;
-        publish(&go, events(3)).await;
-        let proto = events(1).content("application/protobuf");
-        for value in 1..=3 {
+        let (one, other) =
+            tokio::join!(world.go_client(generation), world.go_client(generation.other()));
+        let mut whole = listening(&world, &["events", "--json", "--count", "8"]).await;
+        let mut any = listening(&world, &["*", "--json", "--count=8"]).await;
+        let mut plain = listening(&world, &["events", "--count=6"]).await;
+        for go in [&one, &other] {
+            publish(go, events(3)).await;
             // go-micro counts on from the first one.
-            let body = json!({ "name": "Bob", "value": value - 1 });
-            assert_eq!(with_value(plain.line().await), body);
-            for listens in [&mut whole, &mut any] {
-                let event = listens.line().await;
-                assert_eq!(
-                    (&event["topic"], metadata(&event)),
-                    (&json!("events"), json!({ "Tenant": "blue" }))
-                );
-                assert_eq!(event["header"]["Content-Type"], "application/json", "{event}");
-                assert_eq!(with_value(event["body"].clone()), body);
+            for value in 0..3 {
+                let body = json!({ "name": "Bob", "value": value });
+                assert_eq!(with_value(plain.line().await), body);
+                for listens in [&mut whole, &mut any] {
+                    let event = listens.line().await;
+                    let said = (&event["topic"], metadata(&event));
+                    assert_eq!(said, (&json!("events"), json!({ "Tenant": "blue" })), "{event}");
+                    assert_eq!(event["header"]["Content-Type"], "application/json", "{event}");
+                    assert_eq!(with_value(event["body"].clone()), body);
+                }
             }
         }
         assert_eq!(plain.ends().await, 0);
-        publish(&go, proto).await;
-        for mut listens in [whole, any] {
-            let event = listens.line().await;
-            assert_eq!(event["header"]["Content-Type"], "application/protobuf", "{event}");
-            // Field 1, three bytes long.
-            assert_eq!(event["text"], "\n\u{3}Bob", "{event}");
-            assert_eq!(listens.ends().await, 0);
+        for go in [&one, &other] {
+            publish(go, events(1).content("application/protobuf")).await;
+            for listens in [&mut whole, &mut any] {
+                let event = listens.line().await;
+                assert_eq!(event["header"]["Content-Type"], "application/protobuf", "{event}");
+                // Field 1, three bytes long.
+                assert_eq!(event["text"], "\n\u{3}Bob", "{event}");
+            }
         }
+        assert_eq!((whole.ends().await, any.ends().await), (0, 0));
     }
 
     /// 0 is left out.
