@@ -31,7 +31,7 @@ cell! { command {
         each_is_called_in_json_with_metadata_and_by_address,
         each_is_called_in_protobuf_by_the_proto_file,
         an_error_of_each_arrives_with_code_and_detail_and_ends_in_1,
-        a_mistyped_name_is_answered_with_the_nearest_of_each,
+        what_is_mistyped_is_answered_with_what_each_has,
         streams_of_all_shapes_go_to_each_and_end,
         an_error_comes_after_the_messages_before_it,
         a_reply_is_there_before_the_input_ends,

@@ -73,7 +73,7 @@ pub(crate) async fn an_error_of_each_arrives_with_code_and_detail_and_ends_in_1(
     }
 }
 
-pub(crate) async fn a_mistyped_name_is_answered_with_the_nearest_of_each(generation: Generation) {
+pub(crate) async fn what_is_mistyped_is_answered_with_what_each_has(generation: Generation) {
     let fleet = Fleet::start(generation).await;
     let mut names = [fleet.go.name.as_str(), fleet.other.name.as_str()];
     names.sort_unstable();
@@ -101,5 +101,14 @@ pub(crate) async fn a_mistyped_name_is_answered_with_the_nearest_of_each(generat
         let wrong = fleet.shell.run(&slip, "").await;
         assert_eq!((wrong.code, &*wrong.out), (2, ""), "{wrong:?}");
         assert!(wrong.err.contains(r#"Req has no field "nmae", but "name""#), "{wrong:?}");
+        // go-micro would run the handler, and never answer.
+        for (verb, endpoint, right) in
+            [("call", "Echo.Count", "micro stream"), ("stream", "Echo.Call", "micro call")]
+        {
+            let wrong = fleet.shell.run(&[verb, &member.name, endpoint], "").await;
+            assert_eq!((wrong.code, &*wrong.out), (2, ""), "{wrong:?}");
+            let right = format!("{right} {} {endpoint}", member.name);
+            assert!(wrong.err.contains(&right), "{wrong:?}");
+        }
     }
 }
