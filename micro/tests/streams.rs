@@ -3,15 +3,13 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::future::pending;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream as items};
-use micro::stream::{self, Receiver, Sender, StreamLimits};
+use micro::stream::{self, Receiver, Sender};
 use micro::{
-    Client, ClientOptions, Context, Error, ErrorKind, Plugins, RequestState, Result, Running,
-    ServerOptions, Service, ServiceBuilder,
+    Client, Context, Error, ErrorKind, Plugins, RequestState, Result, Running, ServerOptions,
+    Service, ServiceBuilder,
 };
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -248,73 +246,6 @@ async fn a_sum_is_not_committed_when_its_caller_gives_up() {
     hears(&mut told, "number").await;
     drop(sum);
     hears(&mut told, "gone").await;
-    running.stop().await.unwrap();
-}
-
-#[tokio::test]
-async fn what_is_not_read_is_held_up_to_a_limit_and_one_message_more_is_an_error_on_both_sides() {
-    let limits = StreamLimits::default().with_messages(10);
-    let (builder, mut told) = waiting(&Plugins::default());
-    let builder = builder.server_options(ServerOptions::default().with_stream_limits(limits));
-    let (running, client) = start(builder).await;
-    let open = client.stream("numbers", "Numbers.Wait").bidirectional::<u32, u32>();
-    let mut open = open.await.unwrap();
-    hears(&mut told, "begun").await;
-    let flood = async {
-        loop {
-            if let Err(error) = open.send(&1).await {
-                return error;
-            }
-        }
-    };
-    let error = timeout(LIMIT, flood).await.expect("the handler reads nothing");
-    assert_eq!(error.kind(), ErrorKind::Overloaded, "{error}");
-    hears(&mut told, "gone").await;
-    let error = open.recv().await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Overloaded, "{error}");
-    running.stop().await.unwrap();
-}
-
-#[tokio::test]
-async fn a_caller_that_reads_slowly_holds_the_handler_up_and_gets_everything() {
-    const MESSAGES: u32 = 20_000;
-    const HELD: u32 = 10;
-    let (tell, mut told) = mpsc::channel(100_000);
-    let sent = Arc::new(AtomicU32::new(0));
-    let flood = {
-        let sent = sent.clone();
-        move |_: Context, _: u32, numbers: Sender<u32>| {
-            let (sent, tell) = (sent.clone(), tell.clone());
-            async move {
-                for number in 1..=MESSAGES {
-                    numbers.send(&number).await?;
-                    sent.store(number, Ordering::SeqCst);
-                    if number == HELD {
-                        tell.send("full").await.unwrap();
-                    }
-                }
-                Ok(())
-            }
-        }
-    };
-    let plugins = Plugins::default();
-    let builder =
-        numbers(&plugins).stream_handler("Numbers.Flood", stream::server_streaming(flood));
-    let (running, _) = start(builder).await;
-    let limits = StreamLimits::default().with_messages(HELD as usize);
-    let options = ClientOptions::default().with_stream_limits(limits);
-    let client = Client::builder().plugins(&plugins).options(options).build().unwrap();
-    let counted = client.stream("numbers", "Numbers.Flood").server_streaming(&1u32);
-    let mut counted: Receiver<u32> = counted.await.unwrap();
-    hears(&mut told, "full").await;
-    let mut read = 0;
-    while let Some(number) = timeout(LIMIT, counted.recv()).await.unwrap().unwrap() {
-        read += 1;
-        assert_eq!(number, read);
-        let ahead = sent.load(Ordering::SeqCst) - read;
-        assert!(ahead <= HELD, "{ahead} are held");
-    }
-    assert_eq!(read, MESSAGES);
     running.stop().await.unwrap();
 }
 

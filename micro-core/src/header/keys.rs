@@ -28,6 +28,9 @@ keys! {
     MICRO_ID_OLD = "Micro-Id";
     /// `Service.Method`.
     MICRO_METHOD = "Micro-Method";
+    /// How much of a stream its service takes; ours alone, in the answer to a probe, which also has
+    /// what the probe said. See [`Window`](crate::wire::Window).
+    MICRO_REQUEST_WINDOW = "Micro-Request-Window";
     /// The service's name.
     MICRO_SERVICE = "Micro-Service";
     /// The stream's id.

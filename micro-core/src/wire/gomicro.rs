@@ -12,8 +12,8 @@ use super::window::Window;
 use crate::codec;
 use crate::header::keys::{
     ACCEPT, CONNECTION, CONTENT_TYPE, MICRO_ENDPOINT, MICRO_ERROR, MICRO_ID, MICRO_ID_OLD,
-    MICRO_METHOD, MICRO_SERVICE, MICRO_STREAM, MICRO_WINDOW, TIMEOUT, X_MICRO_ENDPOINT,
-    X_MICRO_ERROR, X_MICRO_ID, X_MICRO_METHOD, X_MICRO_SERVICE, X_MICRO_STREAM,
+    MICRO_METHOD, MICRO_REQUEST_WINDOW, MICRO_SERVICE, MICRO_STREAM, MICRO_WINDOW, TIMEOUT,
+    X_MICRO_ENDPOINT, X_MICRO_ERROR, X_MICRO_ID, X_MICRO_METHOD, X_MICRO_SERVICE, X_MICRO_STREAM,
 };
 
 /// The error that ends a stream well.
@@ -167,6 +167,11 @@ pub(super) fn encode_request(id: u64, call: &Outgoing<'_>) -> Bytes {
 /// How much of a stream the caller takes, if a request says that.
 pub(super) fn window(header: &Header) -> Option<Window> {
     header.get_ignore_case(MICRO_WINDOW)?.parse().ok()
+}
+
+/// How much of a stream its service takes, if an answer says that.
+pub(super) fn request_window(header: &Header) -> Option<Window> {
+    header.get_ignore_case(MICRO_REQUEST_WINDOW)?.parse().ok()
 }
 
 /// What opens a stream. Its body is for nobody: a handler sees only what comes after it.

@@ -10,8 +10,9 @@ use crate::{Error, Result};
 ///
 /// go-micro's streams have no such thing: who reads too slowly loses. A caller of ours says it in
 /// its [probes](super::Session::grant), which go-micro answers as any call of an endpoint that it
-/// has not, and a service of ours keeps to it. As text it is both numbers, decimal, with a space
-/// between them.
+/// has not, and a service of ours keeps to it and says its own in the
+/// [answer](super::Session::answer_probe). As text it is both numbers, decimal, with a space between
+/// them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Window {
@@ -41,6 +42,15 @@ impl Window {
             messages: self.messages.saturating_add(more.messages),
             bytes: self.bytes.saturating_add(more.bytes),
         }
+    }
+
+    /// Everything.
+    pub const MAX: Self = Self { messages: u64::MAX, bytes: u64::MAX };
+
+    /// Half way from what was sent to all of it.
+    pub(super) fn half_after(self, sent: Self) -> Self {
+        let half = |all: u64, sent: u64| sent + all.saturating_sub(sent) / 2;
+        Self { messages: half(self.messages, sent.messages), bytes: half(self.bytes, sent.bytes) }
     }
 
     /// Whether a message may be sent after so much.

@@ -1,7 +1,7 @@
 //! How much of a stream its caller takes.
 
 use micro_core::Error;
-use micro_core::wire::{Limits, PROBE_ENDPOINT, Session, StreamId, Window};
+use micro_core::wire::{Event, Limits, PROBE_ENDPOINT, Session, StreamId, Window};
 
 use crate::{MAX, bring, headers, opened, opening, request, take_all};
 
@@ -63,6 +63,71 @@ fn nothing_is_granted_to_a_service_that_is_not_known_to_keep_to_it() {
     assert!(!silent.grant(Window::new(4, 200)) && !silent.has_output());
     assert!(!Session::client(Limits::default()).grant(Window::new(1, 1)));
     assert!(!Session::server(Limits::default()).grant(Window::new(1, 1)));
+}
+
+/// A caller with a stream, whose service takes this much of it, and the service.
+fn taking(window: Window) -> (Session, StreamId, Session) {
+    let mut caller = Session::streaming(Limits::default());
+    let stream = caller.open(&opening("Greeter.Chat")).unwrap();
+    caller.probe();
+    let mut service = Session::server(Limits::default());
+    let mut events = Vec::new();
+    for packet in take_all(&mut caller) {
+        service.on_packet(&packet, &mut events);
+        let (id, asked) = request(&mut events);
+        match asked.endpoint() {
+            PROBE_ENDPOINT => assert!(service.answer_probe(id, &ours(), Some(window))),
+            _ => assert!(service.accept(id).is_some()),
+        }
+    }
+    assert!(bring(&mut service, &mut caller).is_empty());
+    (caller, stream, service)
+}
+
+/// How many probes a caller sends, and the service's answer to each.
+fn asks(caller: &mut Session, service: &mut Session, window: Window) -> usize {
+    let mut probes = 0;
+    for packet in take_all(caller) {
+        let mut events = Vec::new();
+        service.on_packet(&packet, &mut events);
+        if let Some(Event::Request { id, .. }) = events.pop() {
+            assert!(service.answer_probe(id, &ours(), Some(window)));
+            probes += 1;
+        }
+    }
+    assert!(bring(service, caller).is_empty());
+    probes
+}
+
+#[test]
+fn a_caller_sends_what_its_service_takes_and_asks_for_more_at_half_of_it() {
+    let (mut caller, stream, mut service) = taking(Window::new(4, 1000));
+    let send = |caller: &mut Session| {
+        assert!(caller.may_send() && caller.send(stream, b"1", MAX).unwrap());
+        caller.ask_window();
+    };
+    send(&mut caller);
+    assert_eq!(asks(&mut caller, &mut service, Window::MAX), 0, "it was asked too early");
+    (0..3).for_each(|_| send(&mut caller));
+    assert!(!caller.may_send());
+    assert_eq!(asks(&mut caller, &mut service, Window::new(4, 1000)), 1, "once until it answers");
+    assert!(!caller.may_send(), "nothing more is taken");
+    caller.ask_window();
+    assert_eq!(asks(&mut caller, &mut service, Window::new(5, 1000)), 1, "and again");
+    assert!(caller.may_send());
+    assert!(caller.send(stream, &[b'x'; 1000], MAX).unwrap(), "one message, whatever its size");
+    assert!(!caller.may_send());
+}
+
+#[test]
+fn what_a_caller_said_itself_and_gets_back_is_not_what_its_service_takes() {
+    // An error has the request's header again, as go-micro's has.
+    for answer in [ours(), Error::from_wire("rpc: can't find service Micro")] {
+        let (mut caller, ..) = granted(Window::new(0, 0), &answer);
+        assert!(caller.may_send(), "{answer}");
+        caller.ask_window();
+        assert!(!caller.has_output());
+    }
 }
 
 #[test]

@@ -24,6 +24,9 @@ const MANY_ASKS: u32 = 64;
 /// What the handler has sent before it ended comes within so long.
 const QUIET: Duration = Duration::from_millis(100);
 
+/// A service that takes no more for now is asked again after so long.
+const ASK_WINDOW: Duration = Duration::from_millis(5);
+
 /// How long a stream may take.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StreamTimes {
@@ -50,6 +53,8 @@ pub(super) struct Caller {
     asks: Option<Asks>,
     /// The handler has ended: so has the stream when nothing comes until then.
     quiet: Option<Instant>,
+    /// The service took no more: it is asked again then.
+    ask_window: Option<Instant>,
 }
 
 struct Asks {
@@ -71,9 +76,20 @@ impl Caller {
     ) -> (Self, oneshot::Receiver<Result<()>>) {
         let (opened, waits) = oneshot::channel();
         let opened = Some(opened);
-        let (asks, quiet) = (None, None);
+        let (asks, quiet, ask_window) = (None, None, None);
         let (last_message, heard, said) = (now, now, now);
-        let caller = Self { inbox, opened, ticks, times, last_message, heard, said, asks, quiet };
+        let caller = Self {
+            inbox,
+            opened,
+            ticks,
+            times,
+            last_message,
+            heard,
+            said,
+            asks,
+            quiet,
+            ask_window,
+        };
         caller.look_again();
         (caller, waits)
     }
@@ -104,6 +120,14 @@ impl Caller {
     pub(super) fn sent(&mut self, now: Instant) {
         self.last_message = now;
         self.said = now;
+    }
+
+    /// The service takes no more for now.
+    pub(super) fn starved(&mut self, now: Instant) {
+        if self.ask_window.is_none() {
+            self.ask_window = Some(now + ASK_WINDOW);
+            self.look_again();
+        }
     }
 
     /// We send no more, and have said so.
@@ -170,6 +194,9 @@ impl Caller {
             asks.interval = (asks.interval * 2).min(LAST_ASK);
             asks.next = now + asks.interval;
         }
+        if self.ask_window.take_if(|at| *at <= now).is_some() {
+            session.ask_window();
+        }
         Ok(self.due())
     }
 
@@ -183,7 +210,7 @@ impl Caller {
 
     fn due(&self) -> Instant {
         let asks = self.asks.as_ref().map(|asks| asks.next);
-        let others = [self.times.deadline, self.idle_at(), asks, self.quiet];
+        let others = [self.times.deadline, self.idle_at(), asks, self.quiet, self.ask_window];
         others.into_iter().flatten().fold(self.keepalive_at(), Instant::min)
     }
 

@@ -306,9 +306,13 @@ impl Conn {
                 other => cancelled.extend(state.on_stream(other, now, woken)),
             }
         }
+        let starved = !state.session.may_send();
         if let Some(streams) = &mut state.streams {
             if heard {
                 streams.heard(now);
+            }
+            if starved {
+                streams.starved(now);
             }
             streams.room.notify_waiters();
         }

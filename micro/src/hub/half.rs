@@ -82,6 +82,7 @@ impl Half {
         }
         match state.session.send(self.id, body, self.conn.peer.max_packet()) {
             Ok(true) => {
+                state.session.ask_window();
                 state.sent(self.id);
                 Ok(Queued::Yes)
             }

@@ -70,9 +70,11 @@ impl Inbox {
         Arc::new(Self { limits, state, reader })
     }
 
-    /// What may be sent to it before anything was read.
-    pub(crate) fn first_window(&self) -> Window {
-        self.limits.window()
+    /// What may be sent to it altogether, as it is now.
+    pub(crate) fn window(&self) -> Window {
+        let state = lock(&self.state);
+        // Of one that nobody reads any more, everything: it is dropped.
+        if state.closed { Window::MAX } else { state.read.plus(self.limits.window()) }
     }
 
     /// The other side was told that so much may be sent.
@@ -225,11 +227,11 @@ mod tests {
     #[test]
     fn bytes_are_granted_like_messages_and_what_holds_nothing_lets_one_come() {
         let inbox = Inbox::new(InboxLimits { messages: 1000, bytes: 10, message: 50 });
-        inbox.granted(inbox.first_window());
+        inbox.granted(inbox.window());
         inbox.push("123456".into()).unwrap();
         let read = poll_fn(|cx| inbox.poll(cx)).now_or_never().unwrap().unwrap().unwrap();
         assert_eq!(read.1, Some(Window::new(1001, 16)));
         let none = Inbox::new(InboxLimits { messages: 0, bytes: 0, message: 50 });
-        assert_eq!(none.first_window(), Window::new(1, 1));
+        assert_eq!(none.window(), Window::new(1, 1));
     }
 }

@@ -39,7 +39,7 @@ impl Conn {
         let id = session.open(call)?;
         let inbox = Inbox::new(opening.inbox);
         // First, since go-micro may forget this socket with the end of our messages.
-        let window = inbox.first_window();
+        let window = inbox.window();
         session.grant(window);
         inbox.granted(window);
         if let Some(body) = only {
@@ -85,6 +85,13 @@ impl Conn {
     pub(crate) fn refuse(&self, request: RequestId, error: &Error) -> bool {
         let session = &mut self.state().session;
         session.accept(request).is_some_and(|stream| session.end(stream, Err(error)))
+    }
+
+    /// Answers a probe, with how much of its stream is taken.
+    pub(crate) fn answer_probe(&self, probe: RequestId, error: &Error) -> bool {
+        let State { session, streams, .. } = &mut *self.state();
+        let window = streams.as_ref().and_then(|streams| streams.window());
+        session.answer_probe(probe, error, window)
     }
 
     /// Ends a stream that we serve; something is to be sent unless it is over already.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use micro_core::transport::Port;
-use micro_core::wire::{IdMap, Session, StreamId};
+use micro_core::wire::{IdMap, Session, StreamId, Window};
 use micro_core::{Error, Result};
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -84,6 +84,24 @@ impl Streams {
 
     pub(super) fn is_open(&self, stream: StreamId) -> bool {
         self.open.contains_key(&stream)
+    }
+
+    /// How much is taken of the one stream that we serve; nothing is said of several.
+    pub(super) fn window(&self) -> Option<Window> {
+        let mut served = self.open.values().filter_map(|end| match end {
+            End::Served(inbox, _) => Some(inbox),
+            End::Called(_) => None,
+        });
+        served.next().filter(|_| served.next().is_none()).map(|inbox| inbox.window())
+    }
+
+    /// What was said is to be said again soon, if the service takes nothing more for now.
+    pub(super) fn starved(&mut self, now: Instant) {
+        for end in self.open.values_mut() {
+            if let End::Called(caller) = end {
+                caller.starved(now);
+            }
+        }
     }
 
     /// The other side said something. Called after what it said was dealt with.

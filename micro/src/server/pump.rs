@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use micro_core::codec::known_content_type;
 use micro_core::transport::{Arrival, Incoming, Port};
-use micro_core::wire::{Event, RETRY_AFTER, Reply, Request, RequestId};
+use micro_core::wire::{Event, PROBE_ENDPOINT, RETRY_AFTER, Reply, Request, RequestId};
 use micro_core::{Error, ErrorKind, Result};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior};
@@ -197,6 +197,9 @@ impl Serving {
         now: Instant,
     ) -> bool {
         let Some(endpoint) = self.endpoints.get(request.endpoint()) else {
+            if request.endpoint() == PROBE_ENDPOINT {
+                return conn.answer_probe(id, &self.named(self.unknown(PROBE_ENDPOINT)));
+            }
             let answer = match request.endpoint() {
                 HEALTH => health(request.content_type()),
                 unknown => Err(self.unknown(unknown)),

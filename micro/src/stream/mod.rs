@@ -56,9 +56,9 @@
 //! * Dropping what the caller holds, [`Sender`] or [`Receiver`], gives the stream up: the handler is
 //!   stopped. Only [`finish`](Sender::finish) says that nothing is missing. A handler ends its stream
 //!   by returning, well or with an error.
-//! * What has come and is not read is held, up to [a limit](StreamLimits); one message more ends the
-//!   stream as `Overloaded` on both sides. A handler of ours sends no more than a caller of ours
-//!   takes, and waits; go-micro's protocol has no such flow control, nor have messages to a handler.
+//! * Between two of ours whoever sends waits for whoever reads. go-micro's protocol has no flow
+//!   control: what comes from it and is not read is held, up to [a limit](StreamLimits); one message
+//!   more ends the stream as `Overloaded` on both sides.
 //! * [`send`](Sender::send) waits while the network takes nothing, at most
 //!   [`connect_wait`](crate::ClientOptions::connect_wait).
 

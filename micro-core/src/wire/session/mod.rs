@@ -22,7 +22,7 @@ use super::envelope;
 use super::gomicro::{self, Outgoing, Request};
 use super::open::Open;
 use super::window::Window;
-use crate::header::keys::MICRO_WINDOW;
+use crate::header::keys::{MICRO_REQUEST_WINDOW, MICRO_WINDOW};
 use crate::{Error, ErrorKind, Header, RequestState, Result};
 
 /// The endpoint that a [probe](Session::probe) asks for: nobody has it.
@@ -164,16 +164,50 @@ impl Session {
             return Err(Error::too_large("the encoded message", packet.len(), max));
         }
         self.queue.push(packet, About::Message(stream.0));
-        if let Role::Server(_, inbound) = &mut self.role {
-            inbound.sent(body.len());
+        match &mut self.role {
+            Role::Client(_) => {}
+            Role::Streaming(outbound) => outbound.sent(body.len()),
+            Role::Server(_, inbound) => inbound.sent(body.len()),
         }
         Ok(true)
     }
 
-    /// Whether the other side takes one message more of a stream: always, unless a caller of ours
-    /// has said how much it takes.
+    /// Whether the other side takes one message more of a stream: always, unless it is one of ours
+    /// and has said how much it takes.
     pub fn may_send(&self) -> bool {
-        !matches!(&self.role, Role::Server(_, inbound) if !inbound.may_send())
+        match &self.role {
+            Role::Client(_) => true,
+            Role::Streaming(outbound) => outbound.may_send(),
+            Role::Server(_, inbound) => inbound.may_send(),
+        }
+    }
+
+    /// Asks the service of the stream of this session how much more it takes, if half of what it
+    /// has said is used up and it is not asked already. It answers at once, perhaps that it takes no
+    /// more: then it is to be asked again after a while.
+    pub fn ask_window(&mut self) {
+        let Role::Streaming(outbound) = &mut self.role else { return };
+        if outbound.asks_window() {
+            self.push_probe(&Header::new());
+        }
+    }
+
+    /// Answers a [probe](Self::probe): this process has no such endpoint, and takes so much of the
+    /// stream that the prober has opened, if there is one. False as for [`reply`](Self::reply).
+    pub fn answer_probe(
+        &mut self,
+        probe: RequestId,
+        error: &Error,
+        window: Option<Window>,
+    ) -> bool {
+        let Role::Server(requests, _) = &mut self.role else { return false };
+        let Some(window) = window else { return self.reply(probe, Err(error)) };
+        let Some(header) = requests.remove(probe.0) else { return false };
+        let mut said = Header::clone(&header);
+        said.insert(MICRO_REQUEST_WINDOW, window.to_string());
+        let (packet, text) = gomicro::encode_error(&said, error);
+        self.queue.push(packet, About::Error(Box::new((header, text))));
+        true
     }
 
     /// Whether a stream should send now: whoever does without waiting for this makes the queue

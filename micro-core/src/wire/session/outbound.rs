@@ -6,6 +6,7 @@ use super::calls::is_unsupported_media;
 use super::events::{Event, StreamId};
 use super::gone;
 use crate::wire::gomicro::{self, Outgoing, StreamHead};
+use crate::wire::window::Window;
 use crate::{Error, ErrorKind, Header, RequestState};
 
 /// What a session that dialled for a stream holds: none before it is opened.
@@ -15,6 +16,13 @@ pub(super) struct Outbound {
     /// The service is one of ours: it takes in whatever comes after the end, and sends no more than
     /// it is granted.
     ours: bool,
+    /// What was sent on the stream, and what its service takes if it says so.
+    sent: Window,
+    granted: Option<Window>,
+    /// When so much was sent, it is asked for more.
+    ask_at: Window,
+    /// It was asked, and has not answered.
+    asked: bool,
 }
 
 /// The stream, until it is over.
@@ -85,10 +93,33 @@ impl Outbound {
         self.stream.take_if(|open| open.id == stream.0);
     }
 
-    /// The answer to a probe: our services answer with an error of their own.
+    /// The answer to a probe: our services answer with an error of their own, and how much they take.
     pub(super) fn probed(&mut self, header: &Header) {
         let code = gomicro::error(header).map(|text| Error::from_wire(text).code());
         self.ours |= code == Some(ErrorKind::NotFound.code());
+        self.asked = false;
+        if let Some(window) = gomicro::request_window(header) {
+            let granted = self.granted.map_or(window, |before| before.or(window));
+            self.granted = Some(granted);
+            self.ask_at = granted.half_after(self.sent);
+        }
+    }
+
+    /// A message was queued.
+    pub(super) fn sent(&mut self, bytes: usize) {
+        self.sent = self.sent.with_message(bytes);
+    }
+
+    /// Whether its service takes one message more.
+    pub(super) fn may_send(&self) -> bool {
+        self.granted.is_none_or(|granted| granted.is_open_after(self.sent))
+    }
+
+    /// Whether its service is to be asked how much more it takes. It is taken to be asked then.
+    pub(super) fn asks_window(&mut self) -> bool {
+        let asks = self.granted.is_some() && !self.asked && !self.ask_at.is_open_after(self.sent);
+        self.asked |= asks;
+        asks
     }
 
     /// Whether its service keeps to what it is granted, as far as is known: it has answered, and is
