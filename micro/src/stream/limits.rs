@@ -2,7 +2,8 @@
 
 use crate::hub::InboxLimits;
 
-/// How much of a stream is held for whoever reads it; more ends the stream as `Overloaded`.
+/// How much of a stream is held for whoever reads it. One of ours sends no more; if go-micro does, the
+/// stream ends as `Overloaded`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StreamLimits {
