@@ -117,13 +117,13 @@ async fn errors_and_wrong_usage_are_as_those_of_the_program() {
 #[tokio::test]
 async fn a_name_that_nobody_gave_is_answered_with_those_that_there_are() {
     let world = World::new();
-    let words = ["micro", "services", "--registry=nats", "--transport=ours", "--broker=ours"];
+    let words = ["micro", "services", "--registry=theirs", "--transport=ours", "--broker=ours"];
     let (stdout, stderr) = (Written::default(), Written::default());
     let console = Console::new(io::empty(), stdout.clone(), stderr.clone());
     let words = words.iter().map(Into::into);
     let code = micro_cli::run(words, &world.plugins, console, std::future::pending()).await;
     assert_eq!((code, stdout.text().as_str()), (2, ""));
-    assert!(stderr.text().contains("no registry is called \"nats\""), "{}", stderr.text());
+    assert!(stderr.text().contains("no registry is called \"theirs\""), "{}", stderr.text());
     assert!(stderr.text().contains("there are: ours"), "{}", stderr.text());
 }
 

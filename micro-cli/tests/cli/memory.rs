@@ -57,7 +57,8 @@ async fn of_nothing(world: &World) -> usize {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reply_as_large_as_nats_can_carry_is_held_once_or_twice() {
-    let nats = NatsServer::start_configured("max_payload: 64MB").await;
+    // Whoever may send so much must be let fall behind by more.
+    let nats = NatsServer::start_configured("max_payload: 64MB, max_pending: 256MB").await;
     let world = World { nats };
     // In base64 it is four thirds as large, and the header needs some room.
     let body = Bytes::from(vec![b'x'; MAX_PAYLOAD / 4 * 3 - 4096]);
@@ -90,8 +91,8 @@ async fn a_reply_as_large_as_nats_can_carry_is_held_once_or_twice() {
         assert_eq!(read, size + usize::from(more.is_empty()), "{more:?}");
         let held = highest - nothing;
         eprintln!("a reply of {} MiB {more:?}: {} MiB held", size / MIB, held / MIB);
-        // The message as it came is 64 MiB in a buffer that grew by doubling, and its body 48.
-        assert!(held < 260 * MIB, "{more:?}: {} MiB", held / MIB);
+        // As it came it is 64 MiB, and what its base64 stands for 48; the rest is room for buffers.
+        assert!(held < 144 * MIB, "{more:?}: {} MiB", held / MIB);
     }
 }
 
