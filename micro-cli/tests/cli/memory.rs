@@ -110,7 +110,7 @@ async fn a_long_stream_is_written_as_it_comes() {
         for value in 1..=most {
             line.clear();
             if stdout.read_line(&mut line).await? == 0 {
-                return Err(io::Error::other(format!("it ended before {value}")));
+                return Err(io::Error::other("it ended before its time"));
             }
             assert_eq!(line, format!("{value}\n"));
             if value % 1000 == 0 || value == most {
@@ -121,7 +121,7 @@ async fn a_long_stream_is_written_as_it_comes() {
     };
     let rest = timeout(LIMIT, reads).await.unwrap();
     let done = stream.end().await;
-    assert_eq!(rest.unwrap(), 0, "{done:?}");
+    assert_eq!(rest.ok(), Some(0), "{done:?}");
     assert_eq!(done.fine(), "");
     let held = highest - nothing;
     eprintln!("a stream of {most} messages: {} MiB held", held / MIB);
