@@ -1,7 +1,7 @@
 //! Real go-micro on the other end of every exchange: what the tests in `tests/cells` are written with.
 //!
 //! The Go side is `interop/go`, one program for three generations of go-micro, which `ci/interop` builds; the Rust side
-//! is the `echo` example as a program, and services and clients in the process of the test.
+//! is the `echo` example and the `micro` command as programs, and services and clients in the process of the test.
 
 mod command;
 mod generation;
@@ -10,6 +10,7 @@ mod process;
 mod raw;
 mod record;
 mod rust;
+mod shell;
 mod world;
 
 pub use self::command::Command;
@@ -19,6 +20,7 @@ pub use self::process::Process;
 pub use self::raw::{RawReply, RawSocket};
 pub use self::record::{Recorded, Recorder};
 pub use self::rust::{Event, Gauge, Helper, Relayed};
+pub use self::shell::{Said, Shell};
 pub use self::world::{Echo, World};
 pub use micro_examples::echo::{Req, Rsp};
 

@@ -11,7 +11,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::mpsc;
 
-use crate::limited;
+use crate::{eventually, limited};
 
 /// So many lines wait for their reader.
 const LINES: usize = 1 << 17;
@@ -105,7 +105,10 @@ impl Process {
     }
 
     /// Tells it a line.
-    pub(crate) async fn tell(&mut self, line: &Value) {
+    ///
+    /// # Panics
+    /// If it does not listen.
+    pub async fn tell(&mut self, line: &Value) {
         let input = self.input.as_mut().expect("its input was ended");
         let told = input.write_all(format!("{line}\n").as_bytes()).await;
         if let Err(error) = told {
@@ -124,12 +127,50 @@ impl Process {
     /// If it does not end, or says that it failed.
     pub async fn stop(mut self) {
         drop(self.input.take());
-        if let Some(pid) = self.child.id().and_then(|id| Pid::from_raw(id.cast_signed())) {
-            let _ = kill_process(pid, Signal::TERM);
-        }
+        self.signal(Signal::TERM);
         let status = limited(&format!("the end of {}", self.name), self.child.wait()).await;
         let status = status.expect("it was waited for");
         assert!(status.success(), "{} ended with {status}:\n{}", self.name, self.log());
+    }
+
+    /// Its exit code, once its input has ended; -1 after a signal.
+    ///
+    /// # Panics
+    /// If it does not end.
+    pub async fn ends(mut self) -> i32 {
+        drop(self.input.take());
+        self.code().await
+    }
+
+    /// Ctrl-C: its exit code after SIGINT.
+    ///
+    /// # Panics
+    /// If it does not end.
+    pub async fn interrupt(mut self) -> i32 {
+        self.signal(Signal::INT);
+        self.code().await
+    }
+
+    async fn code(&mut self) -> i32 {
+        let status = limited(&format!("the end of {}", self.name), self.child.wait()).await;
+        status.expect("it was waited for").code().unwrap_or(-1)
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Some(pid) = self.child.id().and_then(|id| Pid::from_raw(id.cast_signed())) {
+            let _ = kill_process(pid, signal);
+        }
+    }
+
+    /// Waits until its log has this.
+    ///
+    /// # Panics
+    /// If it does not in time.
+    pub async fn logs(&self, text: &str) {
+        eventually(&format!("\"{text}\" in the log of {}", self.name), async || {
+            self.log().contains(text).then_some(())
+        })
+        .await;
     }
 
     /// Whether it runs.

@@ -1,6 +1,6 @@
 //! One nats-server, and what a test has on it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use micro::nats::registry::Options as RegistryOptions;
@@ -12,6 +12,7 @@ use crate::generation::Generation;
 use crate::go::{GoClient, GoService};
 use crate::process::Process;
 use crate::record::Recorder;
+use crate::shell::Shell;
 
 /// Lookups of go-micro get so much time that a busy machine is no reason to find nobody.
 const UNHURRIED: [&str; 2] = ["--lookup", "300ms"];
@@ -79,18 +80,29 @@ impl World {
 
     /// [`echo`](Self::echo), with flags.
     pub async fn echo_with(&self, name: &str, flags: &[&str]) -> Echo {
-        let address = self.address();
-        let mut all: Vec<String> = ["registry", "transport", "broker"]
-            .iter()
-            .flat_map(|what| [format!("--{what}=nats"), format!("--{what}_address={address}")])
-            .collect();
+        let mut all = self.flags();
         all.push(format!("--server_name={name}"));
         all.extend(flags.iter().map(|&flag| flag.to_owned()));
-        let mut process = Process::start(&format!("echo {name}"), echo_program(), &all);
+        let echo = program("echo", "MICRO_INTEROP_ECHO");
+        let mut process = Process::start(&format!("echo {name}"), echo, &all);
         let line = process.line_with("serving").await;
         let text = |key: &str| line[key].as_str().unwrap_or_default().to_owned();
         assert_eq!(text("serving"), name);
         Echo { node: text("node"), address: text("address"), process }
+    }
+
+    /// The `micro` command.
+    pub fn shell(&self) -> Shell {
+        Shell::new(program("micro", "MICRO_INTEROP_MICRO"), self.flags())
+    }
+
+    /// What tells a program of ours where everything is.
+    fn flags(&self) -> Vec<String> {
+        let address = self.address();
+        ["registry", "transport", "broker"]
+            .iter()
+            .flat_map(|what| [format!("--{what}=nats"), format!("--{what}_address={address}")])
+            .collect()
     }
 
     /// A connection of its own, as a process has one.
@@ -133,11 +145,11 @@ impl World {
     }
 }
 
-/// The program of the example; `ci/interop` builds it.
-fn echo_program() -> PathBuf {
-    let given = std::env::var_os("MICRO_INTEROP_ECHO").map(PathBuf::from);
+/// A program of ours, which `ci/interop` builds; the variable says where another one is.
+fn program(name: &str, variable: &str) -> PathBuf {
+    let given = std::env::var_os(variable).map(PathBuf::from);
     // A test is target/debug/deps/NAME.
-    let beside = || Some(std::env::current_exe().ok()?.parent()?.parent()?.join(Path::new("echo")));
+    let beside = || Some(std::env::current_exe().ok()?.parent()?.parent()?.join(name));
     let program = given.or_else(beside).unwrap_or_default();
     assert!(
         program.exists(),

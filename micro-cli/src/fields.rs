@@ -4,6 +4,7 @@ use micro::registry::Value;
 use serde_json::Value as Json;
 
 use crate::nearest::nearest;
+use crate::types;
 
 /// The first field that the type does not have, in words with those that it has.
 ///
@@ -19,7 +20,7 @@ fn check(json: &Json, kind: &Value) -> Option<String> {
     match json {
         // A list of what the type describes.
         Json::Array(items) => items.iter().find_map(|item| check(item, kind)),
-        Json::Object(fields) if !kind.values.is_empty() && !is_map(kind) => {
+        Json::Object(fields) if types::fields(kind).next().is_some() && !is_map(kind) => {
             fields.iter().find_map(|(name, value)| match field(kind, name) {
                 Some(known) => check(value, known),
                 None => Some(complain(name, kind)),
@@ -30,8 +31,8 @@ fn check(json: &Json, kind: &Value) -> Option<String> {
 }
 
 fn field<'a>(kind: &'a Value, name: &str) -> Option<&'a Value> {
-    let embedded = || kind.values.iter().filter(|value| value.name == value.kind);
-    (kind.values.iter().find(|value| plain(&value.name) == plain(name)))
+    let embedded = || types::fields(kind).filter(|value| value.name == value.kind);
+    (types::fields(kind).find(|value| plain(&value.name) == plain(name)))
         .or_else(|| embedded().find_map(|value| field(value, name)))
         // What it embeds may not be told.
         .or_else(|| embedded().find(|value| value.values.is_empty()))
@@ -47,7 +48,7 @@ fn plain(name: &str) -> String {
 }
 
 fn complain(name: &str, kind: &Value) -> String {
-    let known: Vec<&str> = kind.values.iter().map(|value| value.name.as_str()).collect();
+    let known: Vec<&str> = types::fields(kind).map(|value| value.name.as_str()).collect();
     let fields = known.join(", ");
     match nearest(name, known).first() {
         Some(near) => {
@@ -106,5 +107,19 @@ mod tests {
         );
         let said = unknown(br#"{"more":[{},{"sip_code":1}]}"#, &request()).unwrap();
         assert!(said.starts_with(r#"[]Address has no field "sip_code", but "zip_code""#), "{said}");
+    }
+
+    #[test]
+    fn the_insides_of_a_protobuf_message_of_v3_are_none_of_its_fields() {
+        let inside = |name: &str, kind: &str| value(name, kind, vec![]);
+        let state = value("MessageState", "MessageState", vec![inside("DoNotCopy", "DoNotCopy")]);
+        let mut fields = vec![state, inside("int32", "int32"), inside("unknownFields", "[]uint8")];
+        let nothing = value("Empty", "Empty", fields.clone());
+        assert_eq!(unknown(br#"{"whatever":1}"#, &nothing), None);
+        fields.push(value("name", "string", vec![]));
+        let message = value("Req", "Req", fields);
+        assert_eq!(unknown(br#"{"name":"Bob"}"#, &message), None);
+        let said = unknown(br#"{"nmae":"Bob"}"#, &message).unwrap();
+        assert_eq!(said, r#"Req has no field "nmae", but "name"; its fields: name"#);
     }
 }

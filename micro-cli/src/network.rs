@@ -4,7 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use micro::registry::{Service, ServiceName};
-use micro::{Client, ClientOptions, Error, ErrorKind, Flags, Plugins, RequestState, Result};
+use micro::{Client, Error, ErrorKind, Flags, Plugins, RequestState, Result};
 use tokio::time::{Instant, Interval, MissedTickBehavior, sleep, timeout};
 
 use crate::failure::Failure;
@@ -34,13 +34,9 @@ pub(crate) struct Network {
 
 impl Network {
     /// Opens nothing yet.
-    pub(crate) fn new(
-        flags: &Flags,
-        plugins: &Plugins,
-        options: ClientOptions,
-    ) -> Result<Self, Failure> {
+    pub(crate) fn new(flags: &Flags, plugins: &Plugins) -> Result<Self, Failure> {
         let flags = flags.clone().or_profile("nats");
-        let client = Client::builder().plugins(plugins).options(options).flags(&flags);
+        let client = Client::builder().plugins(plugins).flags(&flags);
         // It is about names and addresses that somebody gave.
         Ok(Self { client: client.build().map_err(Failure::usage)? })
     }

@@ -25,6 +25,15 @@ pub(crate) fn is_stream(endpoint: &Endpoint) -> bool {
     endpoint.metadata.get("stream").is_some_and(|said| said == "true")
 }
 
+/// The fields of a type that one gives: go-micro v2 and v3 also tell of the insides of a protobuf message, by their types.
+pub(crate) fn fields(kind: &Value) -> impl Iterator<Item = &Value> + Clone {
+    const INSIDES: [(&str, &str); 3] =
+        [("MessageState", "MessageState"), ("int32", "int32"), ("unknownFields", "[]uint8")];
+    let is_inside = |value: &Value| INSIDES.contains(&(&*value.name, &*value.kind));
+    let is_message = kind.values.first().is_some_and(is_inside);
+    kind.values.iter().filter(move |value| !(is_message && is_inside(value)))
+}
+
 /// The types with fields that these endpoints name, each once, in the order of their [bare] names.
 pub(crate) fn named(endpoints: &[Endpoint]) -> Vec<&Value> {
     let mut found = Vec::new();
@@ -49,11 +58,11 @@ pub(crate) fn bare(kind: &str) -> &str {
 fn collect<'a>(value: &'a Value, found: &mut Vec<&'a Value>) {
     let same =
         |known: &&Value| bare(&known.kind) == bare(&value.kind) && known.values == value.values;
-    if value.values.is_empty() || found.iter().any(same) {
+    if fields(value).next().is_none() || found.iter().any(same) {
         return;
     }
     found.push(value);
-    for field in &value.values {
+    for field in fields(value) {
         collect(field, found);
     }
 }

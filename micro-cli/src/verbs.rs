@@ -11,21 +11,16 @@ mod stream;
 mod subscribe;
 mod watch;
 
-use micro::stream::StreamLimits;
-use micro::{ClientOptions, Plugins};
+use micro::Plugins;
 
 use crate::args::{Line, Verb};
 use crate::console::Console;
 use crate::failure::Failure;
 use crate::network::Network;
 
-/// How much of a stream is held while standard output takes no more.
-const HELD: usize = 64 << 20;
-
 /// The network that a command line chooses.
 pub(crate) fn network(line: &Line, plugins: &Plugins) -> Result<Network, Failure> {
-    let limits = StreamLimits::default().with_bytes(HELD).with_messages(1 << 20);
-    Network::new(&line.micro, plugins, ClientOptions::default().with_stream_limits(limits))
+    Network::new(&line.micro, plugins)
 }
 
 /// Does what is said.

@@ -14,7 +14,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 /// A cell: its module, and what it is about.
-const CELLS: [(&str, &str); 12] = [
+const CELLS: [(&str, &str); 13] = [
     ("discovery", "discovery"),
     ("leases", "deregistration, leases, kills"),
     ("call", "calls: bodies, volume, metadata, nested"),
@@ -25,6 +25,7 @@ const CELLS: [(&str, &str); 12] = [
     ("events", "events"),
     ("restart", "nats-server restarted"),
     ("mixed_fleet", "a mixed fleet"),
+    ("command", "the `micro` command"),
     ("exactly_one", "exactly one answer"),
     ("hostile", "what must not be sent, and is survived"),
 ];

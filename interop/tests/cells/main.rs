@@ -5,6 +5,7 @@
 mod cell;
 
 mod call;
+mod command;
 mod deadline;
 mod discovery;
 mod errors;

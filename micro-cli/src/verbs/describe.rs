@@ -100,6 +100,6 @@ fn of_endpoint(endpoint: &Endpoint) -> Tree {
 }
 
 fn of_type(kind: &Value) -> Tree {
-    let fields = kind.values.iter().map(|field| Tree::field(&field.name, &field.kind));
+    let fields = types::fields(kind).map(|field| Tree::field(&field.name, &field.kind));
     Tree::list(bare(&kind.kind), fields)
 }

@@ -34,6 +34,9 @@ keys! {
     MICRO_STREAM = "Micro-Stream";
     /// The topic of an event.
     MICRO_TOPIC = "Micro-Topic";
+    /// How much of a stream its caller takes; ours alone, in a probe. See
+    /// [`Window`](crate::wire::Window).
+    MICRO_WINDOW = "Micro-Window";
     /// The time that is left, in nanoseconds, decimal.
     TIMEOUT = "Timeout";
     /// [`MICRO_ENDPOINT`] in an answer.

@@ -8,11 +8,12 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::envelope::Writer;
+use super::window::Window;
 use crate::codec;
 use crate::header::keys::{
     ACCEPT, CONNECTION, CONTENT_TYPE, MICRO_ENDPOINT, MICRO_ERROR, MICRO_ID, MICRO_ID_OLD,
-    MICRO_METHOD, MICRO_SERVICE, MICRO_STREAM, TIMEOUT, X_MICRO_ENDPOINT, X_MICRO_ERROR,
-    X_MICRO_ID, X_MICRO_METHOD, X_MICRO_SERVICE, X_MICRO_STREAM,
+    MICRO_METHOD, MICRO_SERVICE, MICRO_STREAM, MICRO_WINDOW, TIMEOUT, X_MICRO_ENDPOINT,
+    X_MICRO_ERROR, X_MICRO_ID, X_MICRO_METHOD, X_MICRO_SERVICE, X_MICRO_STREAM,
 };
 
 /// The error that ends a stream well.
@@ -161,6 +162,11 @@ pub fn metadata(header: &Header) -> Header {
 /// The request with both spellings of its id, so that every generation answers it.
 pub(super) fn encode_request(id: u64, call: &Outgoing<'_>) -> Bytes {
     request(id, call, false)
+}
+
+/// How much of a stream the caller takes, if a request says that.
+pub(super) fn window(header: &Header) -> Option<Window> {
+    header.get_ignore_case(MICRO_WINDOW)?.parse().ok()
 }
 
 /// What opens a stream. Its body is for nobody: a handler sees only what comes after it.

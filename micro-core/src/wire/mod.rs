@@ -38,9 +38,11 @@ mod gomicro;
 mod ids;
 mod open;
 mod session;
+mod window;
 
 pub use self::gomicro::{Outgoing, Reply, Request, is_reserved, metadata};
 pub use self::ids::{IdHasher, IdMap};
 pub use self::session::{
     CallId, Counts, Event, Limits, PROBE_ENDPOINT, RETRY_AFTER, RequestId, Session, StreamId,
 };
+pub use self::window::Window;

@@ -6,6 +6,7 @@ mod both;
 mod caller;
 mod go_micro;
 mod service;
+mod windows;
 
 use micro_core::wire::{Event, Limits, Outgoing, Request, RequestId, Session, StreamId, envelope};
 use micro_core::{Error, Header};

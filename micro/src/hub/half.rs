@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use micro_core::wire::StreamId;
+use micro_core::wire::{StreamId, Window};
 use micro_core::{Error, ErrorKind, RequestState, Result};
 use tokio::sync::Notify;
 use tokio::time::timeout_at;
@@ -31,11 +31,14 @@ pub(crate) struct Half {
 enum Queued {
     Yes,
     /// There is too much already.
-    Wait,
+    NoRoom,
+    /// The other side takes no more for now.
+    NoWindow,
 }
 
 impl Half {
-    /// Queues a message, as soon as there is room. Cancel safe: given up, it is not sent.
+    /// Queues a message, as soon as there is room and the other side takes it. Cancel safe: given up,
+    /// it is not sent.
     pub(crate) async fn send(&self, body: &[u8]) -> Result<()> {
         // Whoever sends in a loop lets the others go on, its reader among them.
         tokio::task::coop::consume_budget().await;
@@ -49,7 +52,13 @@ impl Half {
                     self.hub.send(&self.conn);
                     return Ok(());
                 }
-                Queued::Wait => {}
+                Queued::NoWindow => {
+                    // As long as it lives: it says so from time to time, and is gone otherwise.
+                    limit = None;
+                    room.await;
+                    continue;
+                }
+                Queued::NoRoom => {}
             }
             let limit = *limit.get_or_insert_with(|| after(self.wait));
             if timeout_at(limit, room).await.is_err() {
@@ -65,8 +74,11 @@ impl Half {
         if !state.has_stream(self.id) {
             return Err(self.over());
         }
+        if !state.session.may_send() {
+            return Ok(Queued::NoWindow);
+        }
         if !state.session.has_room() {
-            return Ok(Queued::Wait);
+            return Ok(Queued::NoRoom);
         }
         match state.session.send(self.id, body, self.conn.peer.max_packet()) {
             Ok(true) => {
@@ -106,7 +118,20 @@ impl Half {
     }
 
     pub(crate) fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
-        self.inbox.poll(cx)
+        self.inbox.poll(cx).map_ok(|(message, grant)| {
+            if let Some(window) = grant {
+                self.grant(window);
+            }
+            message
+        })
+    }
+
+    /// Says how much the other side may send, if it keeps to that.
+    fn grant(&self, window: Window) {
+        if self.conn.state().session.grant(window) {
+            self.inbox.granted(window);
+            self.hub.send(&self.conn);
+        }
     }
 
     fn over(&self) -> Error {

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
+use micro_core::wire::Window;
 use micro_core::{Error, ErrorKind, Result};
 
 use super::lock;
@@ -19,6 +20,28 @@ pub(crate) struct InboxLimits {
     pub(crate) message: usize,
 }
 
+/// So many messages may be on their way at once, if the inbox has room for as many: enough for any
+/// network that they are worth sending over, and many streams have room for theirs beside each other
+/// where a connection holds 65,536 messages.
+const ON_THE_WAY: usize = 2048;
+
+impl InboxLimits {
+    /// How much may be on its way to it.
+    fn window(&self) -> Window {
+        let number = |limit: usize| u64::try_from(limit).unwrap_or(u64::MAX).max(1);
+        Window::new(number(self.messages.min(ON_THE_WAY)), number(self.bytes))
+    }
+
+    fn grant(&self, read: Window, granted: Window) -> Option<Window> {
+        let size = self.window();
+        let half = Window::new(size.messages.div_ceil(2), size.bytes.div_ceil(2));
+        (!granted.is_open_after(read.plus(half))).then(|| read.plus(size))
+    }
+}
+
+/// A message, and what the other side is to be granted.
+pub(crate) type Read = (Bytes, Option<Window>);
+
 /// What has come on a stream and nobody has read yet, and how it ended.
 pub(crate) struct Inbox {
     limits: InboxLimits,
@@ -30,6 +53,10 @@ pub(crate) struct Inbox {
 struct State {
     messages: VecDeque<Bytes>,
     bytes: usize,
+    /// What was read.
+    read: Window,
+    /// What the other side was granted, if anything.
+    granted: Option<Window>,
     /// Nobody reads it.
     closed: bool,
     end: Option<Result<(), Arc<Error>>>,
@@ -41,6 +68,16 @@ impl Inbox {
     pub(crate) fn new(limits: InboxLimits) -> Arc<Self> {
         let (state, reader) = (Mutex::default(), AtomicWaker::new());
         Arc::new(Self { limits, state, reader })
+    }
+
+    /// What may be sent to it before anything was read.
+    pub(crate) fn first_window(&self) -> Window {
+        self.limits.window()
+    }
+
+    /// The other side was told that so much may be sent.
+    pub(crate) fn granted(&self, window: Window) {
+        lock(&self.state).granted = Some(window);
     }
 
     /// Takes in a message; whoever reads is woken by [`wake`](Self::wake).
@@ -101,14 +138,17 @@ impl Inbox {
         }
     }
 
-    /// The next message, then the error if there is one, once; then `None`.
-    pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
+    /// The next message, then the error if there is one, once; then `None`. With the message, what
+    /// the other side is to be granted: when half of what it was has been read.
+    pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Read>>> {
         // Before looking: what comes after that wakes.
         self.reader.register(cx.waker());
         let mut state = lock(&self.state);
         if let Some(message) = state.messages.pop_front() {
             state.bytes -= message.len();
-            return Poll::Ready(Some(Ok(message)));
+            state.read = state.read.with_message(message.len());
+            let grant = state.granted.and_then(|granted| self.limits.grant(state.read, granted));
+            return Poll::Ready(Some(Ok((message, grant))));
         }
         match &state.end {
             None => Poll::Pending,
@@ -131,7 +171,8 @@ mod tests {
     use super::*;
 
     fn next(inbox: &Inbox) -> Option<Option<Result<Bytes>>> {
-        poll_fn(|cx| inbox.poll(cx)).now_or_never()
+        let next = poll_fn(|cx| inbox.poll(cx)).now_or_never()?;
+        Some(next.map(|read| read.map(|(message, _)| message)))
     }
 
     #[test]
@@ -162,5 +203,33 @@ mod tests {
         inbox.close();
         inbox.push("1".into()).unwrap();
         assert!(next(&inbox).is_none(), "nobody reads it");
+    }
+
+    #[test]
+    fn the_other_side_is_granted_more_when_half_of_it_was_read() {
+        let inbox = Inbox::new(InboxLimits { messages: 4, bytes: 100, message: 50 });
+        let read = || {
+            inbox.push("12345".into()).unwrap();
+            poll_fn(|cx| inbox.poll(cx)).now_or_never().unwrap().unwrap().unwrap().1
+        };
+        assert_eq!(read(), None, "who was granted nothing keeps to nothing");
+        inbox.granted(Window::new(5, 105));
+        assert_eq!(read(), None);
+        assert_eq!(read(), Some(Window::new(7, 115)));
+        // Until it is said.
+        assert_eq!(read(), Some(Window::new(8, 120)));
+        inbox.granted(Window::new(8, 120));
+        assert_eq!(read(), None);
+    }
+
+    #[test]
+    fn bytes_are_granted_like_messages_and_what_holds_nothing_lets_one_come() {
+        let inbox = Inbox::new(InboxLimits { messages: 1000, bytes: 10, message: 50 });
+        inbox.granted(inbox.first_window());
+        inbox.push("123456".into()).unwrap();
+        let read = poll_fn(|cx| inbox.poll(cx)).now_or_never().unwrap().unwrap().unwrap();
+        assert_eq!(read.1, Some(Window::new(1001, 16)));
+        let none = Inbox::new(InboxLimits { messages: 0, bytes: 0, message: 50 });
+        assert_eq!(none.first_window(), Window::new(1, 1));
     }
 }

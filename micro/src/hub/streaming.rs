@@ -37,13 +37,15 @@ impl Conn {
         let mut state = self.state();
         let State { session, streams, .. } = &mut *state;
         let id = session.open(call)?;
+        let inbox = Inbox::new(opening.inbox);
         // First, since go-micro may forget this socket with the end of our messages.
-        session.probe();
+        let window = inbox.first_window();
+        session.grant(window);
+        inbox.granted(window);
         if let Some(body) = only {
             session.send(id, body, self.peer.max_packet())?;
             session.half_close(id);
         }
-        let inbox = Inbox::new(opening.inbox);
         let ticks = hub.ticks.clone();
         let (mut caller, opened) = Caller::new(inbox.clone(), ticks, opening.times, now);
         if only.is_some() {

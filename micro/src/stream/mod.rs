@@ -56,8 +56,9 @@
 //! * Dropping what the caller holds, [`Sender`] or [`Receiver`], gives the stream up: the handler is
 //!   stopped. Only [`finish`](Sender::finish) says that nothing is missing. A handler ends its stream
 //!   by returning, well or with an error.
-//! * go-micro's protocol has no flow control. What has come and is not read is held, up to
-//!   [a limit](StreamLimits); one message more ends the stream as `Overloaded` on both sides.
+//! * What has come and is not read is held, up to [a limit](StreamLimits); one message more ends the
+//!   stream as `Overloaded` on both sides. A handler of ours sends no more than a caller of ours
+//!   takes, and waits; go-micro's protocol has no such flow control, nor have messages to a handler.
 //! * [`send`](Sender::send) waits while the network takes nothing, at most
 //!   [`connect_wait`](crate::ClientOptions::connect_wait).
 

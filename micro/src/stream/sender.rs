@@ -27,8 +27,8 @@ impl<T: ?Sized> Sender<T> {
         Self { end, content_type, encode: C::encode_as, finished: false }
     }
 
-    /// Sends a message. Waits while the network takes nothing, but does not wait for the other side:
-    /// `Ok` says that the message is on its way.
+    /// Sends a message. Waits while the network takes nothing; a handler, also while its caller, if it
+    /// is one of ours, reads too slowly. `Ok` says that the message is on its way.
     ///
     /// # Errors
     /// What the stream ended with; `Cancelled` if the other side ended it well; `TooLarge` for a

@@ -1,12 +1,12 @@
 //! What a caller is told, and what it leaves behind.
 
-use std::future::pending;
 use std::time::Duration;
 
 use micro::memory::Memory;
 use micro::stream::{self, Receiver, Sender, StreamLimits};
-use micro::transport::{Bind, Transport};
+use micro::transport::{Arrival, Bind, Transport, recv};
 use micro::{ClientOptions, Context, Error, ErrorKind, RequestState, Result};
+use micro_core::wire::{Event, Limits, Session};
 use tokio::time::timeout;
 
 use crate::net::Net;
@@ -117,20 +117,41 @@ async fn a_handlers_own_text_is_never_taken_for_a_good_end() {
 }
 
 #[tokio::test]
-async fn whoever_read_too_little_is_told_what_is_known_of_the_request() {
+async fn whoever_reads_too_little_of_a_service_that_sends_on_is_told_what_is_known_of_the_request()
+{
     let memory = Memory::new();
-    let (callers, services) = (Net::new(&memory), Net::new(&memory));
-    let flood = async |_: Context, _: u32, numbers: Sender<u32>| {
-        for number in 1..=3 {
-            numbers.send(&number).await?;
+    let callers = Net::new(&memory);
+    // As go-micro's: it sends whatever its caller says that it takes.
+    let bind = Bind::Address("flood".into());
+    let (_port, mut incoming) = memory.transport().open(bind).await.unwrap();
+    let flood = tokio::spawn(async move {
+        let mut session = Session::server(Limits::default());
+        let mut events = Vec::new();
+        loop {
+            let mut arrivals = Vec::new();
+            recv(&mut *incoming, &mut arrivals).await.unwrap();
+            for arrival in arrivals {
+                let Arrival::Packet { peer, packet } = arrival else { continue };
+                session.on_packet(&packet, &mut events);
+                for event in events.drain(..) {
+                    let Event::Request { id, request } = event else { continue };
+                    if let Some(stream) = request.names_stream().then(|| session.accept(id)) {
+                        for number in ["1", "2", "3"] {
+                            session.send(stream.unwrap(), number.as_bytes(), 1 << 20).unwrap();
+                        }
+                    }
+                }
+                while let Some(packet) = session.next_packet(1 << 20, &mut events) {
+                    peer.try_send(packet).unwrap();
+                    session.taken();
+                }
+            }
         }
-        pending::<Result<()>>().await
-    };
-    let service = services.service("s").stream_handler("S.Flood", stream::server_streaming(flood));
-    let running = service.build().unwrap().start().await.unwrap();
+    });
     let limits = StreamLimits::default().with_messages(2);
     let client = callers.client(ClientOptions::default().with_stream_limits(limits));
-    let opened = client.stream("s", "S.Flood").server_streaming::<_, u32>(&0u32).await;
+    let opening = client.stream("s", "S.Flood").address("flood");
+    let opened = opening.server_streaming::<_, u32>(&0u32).await;
     // The flood may come before the stream is open.
     let error = match opened {
         Err(error) => error,
@@ -145,7 +166,7 @@ async fn whoever_read_too_little_is_told_what_is_known_of_the_request() {
     };
     assert_eq!(error.kind(), ErrorKind::Overloaded, "{error}");
     assert_eq!(error.request(), Some(RequestState::Unknown), "{error:?}");
-    drop(running);
+    flood.abort();
 }
 
 /// Returns when the caller has given its stream up.

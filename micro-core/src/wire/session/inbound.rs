@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::events::StreamId;
 use crate::Header;
 use crate::wire::gomicro::{self, StreamHead};
+use crate::wire::window::Window;
 
 /// So many of the last streams are remembered: what comes late for one opens no new one.
 const MAX_KNOWN: usize = 64;
@@ -22,6 +23,10 @@ struct Streams {
     /// Hashes of keys: these are as long as their caller likes.
     known: VecDeque<u64>,
     hasher: RandomState,
+    /// What was sent on streams of this caller, and what it takes of them if it says so. One of ours
+    /// has one stream on a session.
+    sent: Window,
+    granted: Option<Window>,
 }
 
 struct Stream {
@@ -103,6 +108,27 @@ impl Inbound {
         let streams = self.0.get_or_insert_default();
         streams.open.push(Stream { id, key, header, head, half_closed: false });
         Some(StreamId(id))
+    }
+
+    /// The caller says how much it takes.
+    pub(super) fn grant(&mut self, window: Window) {
+        if let Some(streams) = &mut self.0 {
+            streams.granted = Some(streams.granted.map_or(window, |before| before.or(window)));
+        }
+    }
+
+    /// Whether the caller takes one message more.
+    pub(super) fn may_send(&self) -> bool {
+        let granted =
+            |streams: &Streams| streams.granted.is_none_or(|w| w.is_open_after(streams.sent));
+        self.0.as_deref().is_none_or(granted)
+    }
+
+    /// A message was queued.
+    pub(super) fn sent(&mut self, bytes: usize) {
+        if let Some(streams) = &mut self.0 {
+            streams.sent = streams.sent.with_message(bytes);
+        }
     }
 
     pub(super) fn head(&self, stream: StreamId) -> Option<&StreamHead> {

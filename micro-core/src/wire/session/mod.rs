@@ -21,6 +21,8 @@ use self::queue::{About, Queue};
 use super::envelope;
 use super::gomicro::{self, Outgoing, Request};
 use super::open::Open;
+use super::window::Window;
+use crate::header::keys::MICRO_WINDOW;
 use crate::{Error, ErrorKind, Header, RequestState, Result};
 
 /// The endpoint that a [probe](Session::probe) asks for: nobody has it.
@@ -162,7 +164,16 @@ impl Session {
             return Err(Error::too_large("the encoded message", packet.len(), max));
         }
         self.queue.push(packet, About::Message(stream.0));
+        if let Role::Server(_, inbound) = &mut self.role {
+            inbound.sent(body.len());
+        }
         Ok(true)
+    }
+
+    /// Whether the other side takes one message more of a stream: always, unless a caller of ours
+    /// has said how much it takes.
+    pub fn may_send(&self) -> bool {
+        !matches!(&self.role, Role::Server(_, inbound) if !inbound.may_send())
     }
 
     /// Whether a stream should send now: whoever does without waiting for this makes the queue
@@ -238,10 +249,26 @@ impl Session {
         if matches!(self.role, Role::Server(..)) || self.queue.has_probe() {
             return;
         }
+        self.push_probe(&Header::new());
+    }
+
+    /// [Probes](Self::probe) the service of the stream of this session, and says how much it may
+    /// send on it from the beginning: whoever reads says more before that is reached. False, and
+    /// nothing is said, if it is not known that the service keeps to it, or the stream is over.
+    pub fn grant(&mut self, window: Window) -> bool {
+        let keeps = matches!(&self.role, Role::Streaming(outbound) if outbound.is_granted());
+        if keeps {
+            self.push_probe(&Header::from_iter([(MICRO_WINDOW, window.to_string())]));
+        }
+        keeps
+    }
+
+    fn push_probe(&mut self, metadata: &Header) {
         let id = self.next;
         self.next += 1;
         self.probes.push(id);
-        self.queue.push(gomicro::encode_request(id, &nobodys_endpoint()), About::Probe(id));
+        let probe = Outgoing { metadata, ..nobodys_endpoint() };
+        self.queue.push(gomicro::encode_request(id, &probe), About::Probe(id));
     }
 
     /// Forgets a call that nobody waits for any more. It is not sent if it has not been; says
@@ -314,6 +341,9 @@ impl Session {
 
     fn on_request(&mut self, header: Header, body: Bytes, events: &mut Vec<Event>) {
         let Role::Server(requests, inbound) = &mut self.role else { return };
+        if let Some(window) = gomicro::window(&header).filter(|_| is_probe(&header)) {
+            inbound.grant(window);
+        }
         if gomicro::error(&header).is_some() {
             self.counts.stray += 1;
             return;
@@ -437,7 +467,8 @@ impl Session {
                 // They would come after what may be missing. Of ours, giving up forgets them.
                 self.queue.forget_messages(stream.0);
             }
-            let detail = "the network was away; messages of this stream may be missing";
+            let detail = "the network was away, or brought more than could be taken; messages of this \
+                          stream may be missing";
             self.break_stream(stream, Error::unavailable(detail), events);
         }
     }
@@ -512,6 +543,10 @@ fn nobodys_endpoint() -> Outgoing<'static> {
         metadata: NONE,
         body: b"",
     }
+}
+
+fn is_probe(header: &Header) -> bool {
+    gomicro::endpoint(header) == PROBE_ENDPOINT
 }
 
 fn check_metadata(call: &Outgoing<'_>) -> Result<()> {

@@ -12,7 +12,8 @@ use crate::{Error, ErrorKind, Header, RequestState};
 #[derive(Default)]
 pub(super) struct Outbound {
     stream: Option<Open>,
-    /// The service is one of ours: it takes in whatever comes after the end.
+    /// The service is one of ours: it takes in whatever comes after the end, and sends no more than
+    /// it is granted.
     ours: bool,
 }
 
@@ -88,6 +89,12 @@ impl Outbound {
     pub(super) fn probed(&mut self, header: &Header) {
         let code = gomicro::error(header).map(|text| Error::from_wire(text).code());
         self.ours |= code == Some(ErrorKind::NotFound.code());
+    }
+
+    /// Whether its service keeps to what it is granted, as far as is known: it has answered, and is
+    /// one of ours, or has not yet.
+    pub(super) fn is_granted(&self) -> bool {
+        self.stream.as_ref().is_some_and(|open| self.ours || open.packets.is_none())
     }
 
     /// A question whether its handler has ended, if its messages have.
