@@ -136,7 +136,8 @@ async fn events_are_heard_until_the_interrupt() {
     let stdout = Written::default();
     let stderr = Written::default();
     let console = Console::new(io::empty(), stdout.clone(), stderr.clone());
-    let words = ["micro", "--registry=ours", "--transport=ours", "--broker=ours", "subscribe", "events"];
+    let words =
+        ["micro", "--registry=ours", "--transport=ours", "--broker=ours", "subscribe", "events"];
     let hears = micro_cli::run(words.iter().map(Into::into), &world.plugins, console, interrupted);
     let publishes = async {
         while !stderr.text().contains("subscribed") {

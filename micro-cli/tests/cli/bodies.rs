@@ -14,11 +14,9 @@ async fn a_request_is_an_argument_a_file_or_standard_input() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("bob.json"), "{\n  \"name\": \"Bob\"\n}\n").unwrap();
     let with = |body| world.micro(&[&CALL[..], &[body]].concat()).folder(folder.path());
-    for command in [
-        with(r#"{"name":"Bob"}"#),
-        with("@bob.json"),
-        with("-").input("  {\"name\": \"Bob\"}  \n"),
-    ] {
+    for command in
+        [with(r#"{"name":"Bob"}"#), with("@bob.json"), with("-").input("  {\"name\": \"Bob\"}  \n")]
+    {
         assert_eq!(command.run().await.fine(), "{\"greeting\":\"Hello Bob\"}\n");
     }
 }
@@ -33,7 +31,10 @@ async fn what_is_no_json_is_not_sent_and_its_place_is_told() {
     let said = world.micro(&[&CALL[..], &[&file]].concat()).run().await.misused();
     assert!(said.contains("bob.json is no JSON: expected value at line 2 column 11"), "{said}");
     let said = world.micro(&[&CALL[..], &["-"]].concat()).input("{} x").run().await.misused();
-    assert!(said.contains("standard input is no JSON: trailing characters at line 1 column 4"), "{said}");
+    assert!(
+        said.contains("standard input is no JSON: trailing characters at line 1 column 4"),
+        "{said}"
+    );
     let said = world.micro(&[&CALL[..], &["-"]].concat()).run().await.misused();
     assert!(said.contains("standard input is no JSON: EOF while parsing a value"), "{said}");
 }
@@ -55,7 +56,9 @@ async fn raw_bodies_go_and_come_to_the_byte_with_their_content_type() {
     let world = World::new().await;
     let server = Server::new()
         .raw_handler("Raw.Same", async |_: Context, body: Bytes| Ok(body))
-        .raw_handler("Raw.Bytes", async |_: Context, _| Ok(Bytes::from_static(&[0, 255, 10, 13, 27])));
+        .raw_handler("Raw.Bytes", async |_: Context, _| {
+            Ok(Bytes::from_static(&[0, 255, 10, 13, 27]))
+        });
     let _raw = world.serve("raw", "1", server).await;
     let same = ["call", "raw", "Raw.Same", "--raw", "-", "--content-type"];
     for content_type in ["application/json", "application/octet-stream", "application/protobuf"] {

@@ -22,7 +22,17 @@ async fn the_reply_is_a_line_on_standard_output_and_nothing_else_is_anywhere() {
 async fn metadata_arrives_as_it_was_given() {
     let (world, _echo) = World::with_echo().await;
     let printed = world
-        .prints(&["call", "echo", "Echo.Meta", "-m", "tenant=green", "--metadata", "Query=a=b c", "-m", "empty="])
+        .prints(&[
+            "call",
+            "echo",
+            "Echo.Meta",
+            "-m",
+            "tenant=green",
+            "--metadata",
+            "Query=a=b c",
+            "-m",
+            "empty=",
+        ])
         .await;
     let reply: Value = serde_json::from_str(&printed).unwrap();
     assert_eq!(reply, json!({ "meta": { "tenant": "green", "Query": "a=b c", "empty": "" } }));
@@ -74,10 +84,14 @@ async fn an_address_is_called_without_asking_the_registry() {
 #[tokio::test]
 async fn a_count_calls_so_often_and_tells_how_long_that_took() {
     let (world, _echo) = World::with_echo().await;
-    let done = world.micro(&[&CALL[..], &["--count", "20", r#"{"name":"Bob"}"#]].concat()).run().await;
+    let done =
+        world.micro(&[&CALL[..], &["--count", "20", r#"{"name":"Bob"}"#]].concat()).run().await;
     assert_eq!(done.code(), Some(0), "{done:?}");
     assert_eq!(done.stdout, "{\"greeting\":\"Hello Bob\"}\n".repeat(20));
-    assert!(done.stderr.starts_with("20 calls in ") && done.stderr.contains("0 failed; p50 "), "{done:?}");
+    assert!(
+        done.stderr.starts_with("20 calls in ") && done.stderr.contains("0 failed; p50 "),
+        "{done:?}"
+    );
     assert_eq!(done.stderr.lines().count(), 1, "{done:?}");
 }
 
@@ -103,7 +117,10 @@ async fn of_several_calls_each_error_is_told_and_the_others_go_on() {
     assert_eq!(lines.len(), 3, "{done:?}");
     for (line, number) in lines.iter().zip([1, 3]) {
         let error: Value = serde_json::from_str(line).unwrap();
-        assert_eq!((&error["code"], &error["detail"]), (&418.into(), &format!("{number} is odd").into()));
+        assert_eq!(
+            (&error["code"], &error["detail"]),
+            (&418.into(), &format!("{number} is odd").into())
+        );
     }
     assert!(lines[2].contains("2 failed"), "{done:?}");
 }
@@ -113,9 +130,13 @@ async fn numbers_and_the_order_of_fields_are_as_they_came() {
     let world = World::new().await;
     let text = r#"{ "z": 12345678901234567890123, "a": [1.10, 1e400],
         "text": "ö\u00f6\n" }"#;
-    let server = Server::new()
-        .raw_handler("Raw.Text", async move |_: Context, _| Ok(micro::Bytes::from_static(text.as_bytes())));
+    let server = Server::new().raw_handler("Raw.Text", async move |_: Context, _| {
+        Ok(micro::Bytes::from_static(text.as_bytes()))
+    });
     let _raw = world.serve("raw", "1", server).await;
     let printed = world.prints(&["call", "raw", "Raw.Text"]).await;
-    assert_eq!(printed, "{\"z\":12345678901234567890123,\"a\":[1.10,1e400],\"text\":\"ö\\u00f6\\n\"}\n");
+    assert_eq!(
+        printed,
+        "{\"z\":12345678901234567890123,\"a\":[1.10,1e400],\"text\":\"ö\\u00f6\\n\"}\n"
+    );
 }

@@ -86,7 +86,10 @@ async fn what_is_too_large_is_told_with_both_sizes() {
 }
 
 fn is_too_large(error: &Value) {
-    assert_eq!((&error["code"], &error["status"]), (&json!(413), &json!("Request Entity Too Large")));
+    assert_eq!(
+        (&error["code"], &error["status"]),
+        (&json!(413), &json!("Request Entity Too Large"))
+    );
     let detail = error["detail"].as_str().unwrap();
     // The limit of a nats-server as it comes.
     assert!(detail.contains("1048576 bytes"), "{detail}");
@@ -97,7 +100,10 @@ async fn a_stream_cannot_be_called() {
     let (world, _echo) = World::with_echo().await;
     let count = ["call", "echo", "Echo.Count", r#"{"count":3}"#];
     let said = world.micro(&count).run().await.misused();
-    assert!(said.contains("Echo.Count of echo is a stream: micro stream echo Echo.Count"), "{said}");
+    assert!(
+        said.contains("Echo.Count of echo is a stream: micro stream echo Echo.Count"),
+        "{said}"
+    );
     let done = world.micro(&[&count[..], &["--unchecked"]].concat()).run().await;
     let (error, _) = done.failed();
     assert_eq!(error["code"], 400, "{error}");

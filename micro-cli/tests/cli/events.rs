@@ -85,7 +85,9 @@ async fn a_wildcard_hears_all_topics_that_it_matches() {
 async fn as_json_an_event_has_its_topic_its_metadata_and_its_body_whatever_that_is() {
     let world = World::new().await;
     let mut events = world.subscriber(&["events", "--json"]).await;
-    world.prints(&["publish", "events", "{\"b\":1.10,\"a\":2}", "-m", "tenant=green", "-mnote=a=b"]).await;
+    world
+        .prints(&["publish", "events", "{\"b\":1.10,\"a\":2}", "-m", "tenant=green", "-mnote=a=b"])
+        .await;
     let line = events.line().await;
     assert!(line.contains(r#""body":{"b":1.10,"a":2}"#), "{line}");
     let event: serde_json::Value = serde_json::from_str(&line).unwrap();
@@ -96,8 +98,17 @@ async fn as_json_an_event_has_its_topic_its_metadata_and_its_body_whatever_that_
     let text = ["publish", "events", "no { JSON", "--raw", "--content-type=text/plain"];
     world.prints(&text).await;
     let event = events.json().await;
-    assert_eq!((&event["text"], &event["header"]["Content-Type"]), (&json!("no { JSON"), &json!("text/plain")));
-    let bytes = world.micro(&["publish", "events", "-", "--raw", "--content-type=application/octet-stream"]);
+    assert_eq!(
+        (&event["text"], &event["header"]["Content-Type"]),
+        (&json!("no { JSON"), &json!("text/plain"))
+    );
+    let bytes = world.micro(&[
+        "publish",
+        "events",
+        "-",
+        "--raw",
+        "--content-type=application/octet-stream",
+    ]);
     bytes.input([0, 255, 10]).run().await.fine();
     assert_eq!(events.json().await["base64"], "AP8K");
 }

@@ -12,9 +12,41 @@ async fn flags_stand_before_and_after_the_verb_and_its_arguments() {
         &["call", "echo", "Echo.Call", "{\"name\":\"Bob\"}", &at],
         &[&at, "call", "echo", "Echo.Call", "{\"name\":\"Bob\"}"],
         &["call", &at, "echo", "Echo.Call", "{\"name\":\"Bob\"}"],
-        &["--nats_address", &address, "--timeout", "30s", "-m", "a=b", "call", "echo", "Echo.Call", "{\"name\":\"Bob\"}"],
-        &["--nats-address", &address, "call", "echo", "--count=1", "Echo.Call", "{\"name\":\"Bob\"}", "--timeout", "30s"],
-        &["-ma=b", "call", "echo", "-m", "c=d", "Echo.Call", "--address", "echo.1", "{\"name\":\"Bob\"}", &at],
+        &[
+            "--nats_address",
+            &address,
+            "--timeout",
+            "30s",
+            "-m",
+            "a=b",
+            "call",
+            "echo",
+            "Echo.Call",
+            "{\"name\":\"Bob\"}",
+        ],
+        &[
+            "--nats-address",
+            &address,
+            "call",
+            "echo",
+            "--count=1",
+            "Echo.Call",
+            "{\"name\":\"Bob\"}",
+            "--timeout",
+            "30s",
+        ],
+        &[
+            "-ma=b",
+            "call",
+            "echo",
+            "-m",
+            "c=d",
+            "Echo.Call",
+            "--address",
+            "echo.1",
+            "{\"name\":\"Bob\"}",
+            &at,
+        ],
     ];
     for words in lines {
         let printed = Micro::new(words).run().await.fine();
@@ -30,7 +62,8 @@ async fn each_backend_has_its_own_flags_and_variables() {
         .iter()
         .flat_map(|what| [format!("--{what}=nats"), format!("--{what}_address={address}")])
         .collect();
-    let words: Vec<&str> = all.iter().map(String::as_str).chain(["call", "echo", "Echo.Who"]).collect();
+    let words: Vec<&str> =
+        all.iter().map(String::as_str).chain(["call", "echo", "Echo.Who"]).collect();
     assert_eq!(Micro::new(&words).run().await.fine(), "{\"greeting\":\"echo-1\"}\n");
     let told = Micro::new(&["call", "echo", "Echo.Who"])
         .env("MICRO_REGISTRY", "nats")

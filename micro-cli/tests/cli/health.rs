@@ -41,8 +41,10 @@ async fn a_node_that_does_not_answer_is_not_well_and_the_others_are() {
     let hangs = crate::world::service(&world.nats.address(), "echo", "hangs").server(hangs);
     let _hangs = hangs.build().unwrap().start().await.unwrap();
     let done = world.micro(&["health", "echo", "--timeout=300ms", "--json"]).run().await;
-    let nodes: Vec<Value> = done.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let told: Vec<_> = nodes.iter().map(|node| (&node["node"], &node["well"], &node["state"])).collect();
+    let nodes: Vec<Value> =
+        done.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let told: Vec<_> =
+        nodes.iter().map(|node| (&node["node"], &node["well"], &node["state"])).collect();
     let expected = [
         (&json!("echo-1"), &json!(true), &json!("ok")),
         (&json!("echo-hangs"), &json!(false), &json!("no answer within 300ms")),
@@ -50,7 +52,10 @@ async fn a_node_that_does_not_answer_is_not_well_and_the_others_are() {
     assert_eq!(told, expected);
     assert!(nodes[1].get("millis").is_none(), "{done:?}");
     let (error, _) = done.failed_after_all();
-    assert_eq!((&error["code"], &error["detail"]), (&json!(503), &json!("of 2 nodes of echo 1 are not well")));
+    assert_eq!(
+        (&error["code"], &error["detail"]),
+        (&json!(503), &json!("of 2 nodes of echo 1 are not well"))
+    );
     assert!(done.took < Duration::from_secs(10), "{:?}", done.took);
 }
 
@@ -90,7 +95,8 @@ async fn what_a_node_says_of_itself_is_told() {
         expected.push((address, state));
     }
     let done = world.micro(&["health", "press", "--json"]).run().await;
-    let told: Vec<Value> = done.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let told: Vec<Value> =
+        done.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let told: Vec<_> = told
         .iter()
         .map(|node| (node["address"].as_str().unwrap().to_owned(), node["state"].as_str().unwrap()))

@@ -10,9 +10,8 @@ use crate::world::{World, service, start};
 async fn fleet() -> (World, Vec<micro::Running>) {
     let (world, echo) = World::with_echo().await;
     let greet = || {
-        Server::new().handler("Greeter.Hello", async |_: Context, name: String| {
-            Ok(format!("Hello {name}"))
-        })
+        Server::new()
+            .handler("Greeter.Hello", async |_: Context, name: String| Ok(format!("Hello {name}")))
     };
     let greeter = |id| service(&world.nats.address(), "greeter", id).server(greet());
     let second = service(&world.nats.address(), "echo", "2")
@@ -41,12 +40,17 @@ async fn services_as_json_have_everything_that_the_registry_knows() {
     assert_eq!(printed.lines().count(), 1, "{printed}");
     let services: Value = serde_json::from_str(&printed).unwrap();
     let told: Vec<_> = (services.as_array().unwrap().iter())
-        .map(|service| (&service["name"], &service["version"], service["nodes"].as_array().unwrap().len()))
+        .map(|service| {
+            (&service["name"], &service["version"], service["nodes"].as_array().unwrap().len())
+        })
         .collect();
     let expected = [("echo", "latest", 2), ("greeter", "1.0.0", 1), ("greeter", "2.0.0", 1)];
     assert_eq!(told.len(), expected.len(), "{printed}");
     for (told, expected) in told.into_iter().zip(expected) {
-        assert_eq!((told.0.as_str(), told.1.as_str(), told.2), (Some(expected.0), Some(expected.1), expected.2));
+        assert_eq!(
+            (told.0.as_str(), told.1.as_str(), told.2),
+            (Some(expected.0), Some(expected.1), expected.2)
+        );
     }
 }
 
@@ -54,7 +58,10 @@ async fn services_as_json_have_everything_that_the_registry_knows() {
 async fn where_there_are_no_services_that_is_said_and_is_no_error() {
     let world = World::new().await;
     let done = world.micro(&["services"]).run().await;
-    assert_eq!((done.code(), done.stdout.as_str(), done.stderr.as_str()), (Some(0), "", "no services\n"));
+    assert_eq!(
+        (done.code(), done.stdout.as_str(), done.stderr.as_str()),
+        (Some(0), "", "no services\n")
+    );
     assert_eq!(world.prints(&["services", "--json"]).await, "[]\n");
 }
 

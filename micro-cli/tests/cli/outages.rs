@@ -129,7 +129,10 @@ async fn a_stream_that_may_have_lost_messages_ends_with_an_error_that_says_so() 
     let done = stream.end().await;
     let (error, hints) = done.failed();
     assert_eq!(error["code"], 503, "{error}");
-    assert!(error["detail"].as_str().unwrap().contains("messages of this stream may be missing"), "{error}");
+    assert!(
+        error["detail"].as_str().unwrap().contains("messages of this stream may be missing"),
+        "{error}"
+    );
     assert_eq!(hints, ["hint: whether it ran is not known"]);
 }
 

@@ -18,7 +18,8 @@ async fn a_call_goes_as_protobuf_and_is_json_here() {
     // The server sees protobuf: bytes and maps come through it.
     let blob = ["call", "echo", "Echo.Blob", r#"{"size":3}"#, "--proto", ECHO];
     assert_eq!(world.prints(&blob).await, "{\"data\":\"AAEC\",\"value\":3}\n");
-    let full_name = ["call", "echo", "Echo.Who", "--proto", ECHO, "--content-type=application/grpc+proto"];
+    let full_name =
+        ["call", "echo", "Echo.Who", "--proto", ECHO, "--content-type=application/grpc+proto"];
     let done = world.micro(&full_name).run().await;
     assert!(matches!(done.code(), Some(0 | 1)), "{done:?}");
 }
@@ -41,7 +42,9 @@ async fn imports_are_found_beside_the_file_and_where_i_says() {
     );
     let call = [&CALL[..], &["--proto", "api/echo.proto"]].concat();
     let called = |more: &[&str]| world.micro(&[&call, more].concat()).folder(folder.path());
-    for include in [&["-I", "types"][..], &["--proto-path=types"], &["--proto_path=nowhere", "-Itypes"]] {
+    for include in
+        [&["-I", "types"][..], &["--proto-path=types"], &["--proto_path=nowhere", "-Itypes"]]
+    {
         assert_eq!(called(include).run().await.fine(), "{\"greeting\":\"Hello Bob\"}\n");
     }
     let said = called(&[]).run().await.misused();

@@ -12,7 +12,9 @@ use crate::program::Micro;
 async fn each_shell_has_completions_with_every_verb() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = Micro::new(&["completions", shell]).run().await.fine();
-        for verb in ["services", "describe", "watch", "call", "stream", "publish", "subscribe", "health"] {
+        for verb in
+            ["services", "describe", "watch", "call", "stream", "publish", "subscribe", "health"]
+        {
             assert!(script.contains(verb), "{shell} does not complete {verb}");
         }
         assert!(script.contains("registry_address"), "{shell} does not complete flags");
@@ -51,7 +53,16 @@ async fn each_verb_has_a_manual_page() {
         .collect();
     found.sort();
     let mut expected: Vec<String> = [
-        "services", "describe", "watch", "call", "stream", "publish", "subscribe", "health", "completions", "man",
+        "services",
+        "describe",
+        "watch",
+        "call",
+        "stream",
+        "publish",
+        "subscribe",
+        "health",
+        "completions",
+        "man",
     ]
     .iter()
     .map(|verb| format!("micro-{verb}.1"))

@@ -106,7 +106,8 @@ async fn metadata_an_address_and_times_are_the_streams() {
 #[tokio::test]
 async fn a_field_that_the_endpoint_does_not_have_is_told_of_a_streams_only_message() {
     let (world, _echo) = World::with_echo().await;
-    let said = world.micro(&["stream", "echo", "Echo.Count", r#"{"cuont":2}"#]).run().await.misused();
+    let said =
+        world.micro(&["stream", "echo", "Echo.Count", r#"{"cuont":2}"#]).run().await.misused();
     assert!(said.contains("Req has no field \"cuont\", but \"count\""), "{said}");
 }
 
@@ -116,6 +117,9 @@ async fn a_unary_endpoint_is_no_stream() {
     for more in [&[][..], &[r#"{"name":"Bob"}"#]] {
         let stream = world.micro(&[&["stream", "echo", "Echo.Call"], more].concat());
         let said = stream.run().await.misused();
-        assert!(said.contains("Echo.Call of echo is no stream: micro call echo Echo.Call"), "{said}");
+        assert!(
+            said.contains("Echo.Call of echo is no stream: micro call echo Echo.Call"),
+            "{said}"
+        );
     }
 }

@@ -18,8 +18,7 @@ async fn change(watch: &mut Program) -> String {
 
 /// `2026-01-02T03:04:05Z`
 fn humantime_is(time: &str) -> bool {
-    let shape: String =
-        time.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+    let shape: String = time.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
     shape == "0000-00-00T00:00:00Z"
 }
 
@@ -72,7 +71,10 @@ async fn as_json_a_change_is_a_line_with_the_service() {
     assert_eq!(added["service"]["nodes"][0]["id"], "greeter-1");
     greeter.stop().await.unwrap();
     let removed = watch.json().await;
-    assert_eq!((&removed["change"], &removed["service"]["name"]), (&"removed".into(), &"greeter".into()));
+    assert_eq!(
+        (&removed["change"], &removed["service"]["name"]),
+        (&"removed".into(), &"greeter".into())
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

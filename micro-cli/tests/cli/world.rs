@@ -86,7 +86,11 @@ pub(crate) async fn start(service: ServiceBuilder) -> Running {
     let (client, address) = (running.client(), running.node().address.clone());
     let answers = async {
         let health = || client.call_raw(running.name(), "Debug.Health", "{}").address(&address);
-        while health().into_future().await.is_err_and(|error| error.request() != Some(RequestState::Executed)) {
+        while health()
+            .into_future()
+            .await
+            .is_err_and(|error| error.request() != Some(RequestState::Executed))
+        {
             // nats-server may not have heard yet that it listens.
             sleep(Duration::from_millis(10)).await;
         }

@@ -140,7 +140,9 @@ async fn names_of_others_steer_no_terminal() {
 async fn bodies_of_others_steer_no_terminal() {
     let world = World::new().await;
     let server = Server::new()
-        .raw_handler("Raw.Json", async |_: Context, _| Ok(Bytes::from("{\"a\u{9b}31m\":\"\u{7f}\"}")))
+        .raw_handler("Raw.Json", async |_: Context, _| {
+            Ok(Bytes::from("{\"a\u{9b}31m\":\"\u{7f}\"}"))
+        })
         .raw_handler("Raw.Text", async |_: Context, _| Ok(Bytes::from("\u{1b}[2J\u{9b}31m\ntext")));
     let _raw = world.serve("raw", "1", server).await;
     for endpoint in ["Raw.Json", "Raw.Text"] {

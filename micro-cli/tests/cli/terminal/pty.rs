@@ -104,8 +104,10 @@ impl OnPty {
     pub(crate) async fn shows(&mut self, words: &str) -> String {
         while !self.rest.contains(words) {
             let more = timeout(LIMIT, self.shown.recv()).await;
-            let more = more.unwrap_or_else(|_| panic!("it does not show {words:?}: {:?}", self.rest));
-            let more = more.unwrap_or_else(|| panic!("it ended without {words:?}: {:?}", self.rest));
+            let more =
+                more.unwrap_or_else(|_| panic!("it does not show {words:?}: {:?}", self.rest));
+            let more =
+                more.unwrap_or_else(|| panic!("it ended without {words:?}: {:?}", self.rest));
             self.show(&more);
         }
         std::mem::take(&mut self.rest)
