@@ -53,7 +53,7 @@ pub(crate) enum Verb {
     Stream(Stream),
     /// Publishes an event
     Publish(Publish),
-    /// Prints the events of a topic, a line each, until Ctrl-C
+    /// Prints the events of a topic as they come, until Ctrl-C
     Subscribe(Subscribe),
     /// Asks every node of a service how it is
     ///
@@ -116,7 +116,7 @@ pub(crate) struct Target {
     /// Where imports of the .proto file are looked for [default: its own folder]
     #[arg(short = 'I', long, alias = "proto_path", value_name = "FOLDER", requires = "proto")]
     pub(crate) proto_path: Vec<PathBuf>,
-    /// Sends it whatever the registry knows of the endpoint: fields that it has not, a call of a stream
+    /// Sends it whatever the registry knows of the endpoint: mistyped fields, a call of a stream
     #[arg(long)]
     pub(crate) unchecked: bool,
 }
@@ -185,7 +185,7 @@ pub(crate) struct Subscribe {
     /// Shares the events with the other members of this queue
     #[arg(long, value_name = "QUEUE")]
     pub(crate) queue: Option<String>,
-    /// Ends after so many events
+    /// Ends after so many events; of a queue, what was delivered beyond them is told and lost
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) count: Option<u64>,
     /// A line of JSON for each event, with its topic and header
@@ -244,7 +244,7 @@ impl Line {
     /// The command line as clap has it: the flags of a service stand anywhere, and say what holds here.
     pub(crate) fn command() -> clap::Command {
         let command = <Self as CommandFactory>::command();
-        // They mean nothing to who calls, but may stand in the environment.
+        // They mean nothing to who calls: they are taken, and what the environment says for servers is not looked at.
         let nothing_here = |id: &str| {
             id.starts_with("server") || id.starts_with("register_") || id.starts_with("client_pool")
         };
@@ -258,7 +258,8 @@ impl Line {
             }
             let (short, hide) =
                 (arg.get_id() == "nats_address", nothing_here(arg.get_id().as_str()));
-            arg.global(true).hide_short_help(!short).hide_long_help(hide)
+            let arg = if hide { arg.env(None::<&str>) } else { arg };
+            arg.global(true).hide_short_help(!short).hide(hide)
         });
         for (id, what) in [
             ("registry", "Where services are found"),

@@ -3,12 +3,12 @@
 use std::convert::Infallible;
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use bytes::Bytes;
 
-use crate::console::Console;
+use crate::console::{Console, beside};
 use crate::failure::Failure;
 
 /// No backend carries more: NATS takes at most 64 MiB in a message.
@@ -41,8 +41,9 @@ impl Body {
             Self::Given(text) => Ok((text.clone().into(), "the request".into())),
             Self::File(path) => {
                 let name = path.display().to_string();
-                let bytes = of_file(path).map_err(|error| cannot(&name, &error))?;
-                Ok((bytes, name))
+                let path = path.clone();
+                let read = beside(move || whole(File::open(path)?)).await;
+                Ok((read.map_err(|error| cannot(&name, &error))?, name))
             }
             Self::Stdin => {
                 let name = "standard input".to_owned();
@@ -51,10 +52,6 @@ impl Body {
             }
         }
     }
-}
-
-fn of_file(path: &Path) -> io::Result<Bytes> {
-    whole(File::open(path)?)
 }
 
 /// All of it, if it is not too much.

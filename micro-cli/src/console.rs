@@ -18,8 +18,11 @@ use crate::{body, failure};
 
 /// Whoever waits for longer is shown what for.
 const BLINK: Duration = Duration::from_millis(300);
-/// How many lines of standard input are read ahead.
-const AHEAD: usize = 16;
+/// How many lines of standard input are read ahead: each may be as large as a message.
+const AHEAD: usize = 2;
+
+/// Nothing is shown of a name that is longer; JSON has all of it.
+const LONGEST_NAME: usize = 400;
 
 /// Where the command reads and writes.
 pub struct Console {
@@ -113,36 +116,41 @@ impl Console {
     }
 
     /// What clap says, with colours on a terminal.
-    pub(crate) fn clap(&mut self, error: &clap::Error) {
-        let (text, for_stdout) = (error.render(), !error.use_stderr());
-        let coloured = self.terminal.colours
-            && if for_stdout { self.terminal.stdout } else { self.terminal.stderr };
-        let text = if coloured { text.ansi().to_string() } else { text.to_string() };
-        // If it cannot be said, there is nobody to whom.
-        let _ = match for_stdout {
-            true => self.stdout.write_all(text.as_bytes()).and_then(|()| self.stdout.flush()),
-            false => self.stderr.write_all(text.as_bytes()),
+    ///
+    /// # Errors
+    /// Help cannot be printed. If an error cannot be told, there is nobody to whom.
+    pub(crate) fn clap(&mut self, error: &clap::Error) -> io::Result<()> {
+        let terminal = if error.use_stderr() { self.terminal.stderr } else { self.terminal.stdout };
+        let text = error.render();
+        let text = match terminal && self.terminal.colours {
+            true => text.ansi().to_string(),
+            false => text.to_string(),
         };
+        if error.use_stderr() {
+            let _ = self.stderr.write_all(text.as_bytes());
+            return Ok(());
+        }
+        self.stdout.write_all(text.as_bytes())?;
+        self.stdout.flush()
     }
 
     /// All of standard input, read beside everything else.
     pub(crate) async fn stdin_whole(&mut self) -> io::Result<Bytes> {
         let stdin = self.stdin()?;
-        let (tell, told) = oneshot::channel();
-        std::thread::spawn(move || {
-            // Whoever asked may have given up.
-            let _ = tell.send(body::whole(stdin));
-        });
-        told.await.map_err(|_| io::Error::other("its reader is gone"))?
+        beside(move || body::whole(stdin)).await
     }
 
-    /// The lines of standard input, read beside everything else; without their ends, and none that is empty.
-    pub(crate) fn stdin_lines(&mut self) -> io::Result<mpsc::Receiver<io::Result<Bytes>>> {
+    /// The lines of standard input, read beside everything else; without their ends. Unless they are raw, none is empty and
+    /// none has white space around it.
+    pub(crate) fn stdin_lines(
+        &mut self,
+        raw: bool,
+    ) -> io::Result<mpsc::Receiver<io::Result<Bytes>>> {
         let stdin = self.stdin()?;
         let (tell, told) = mpsc::channel(AHEAD);
         std::thread::spawn(move || {
             let mut reader = BufReader::new(stdin);
-            while let Some(line) = next_line(&mut reader).transpose() {
+            while let Some(line) = next_line(&mut reader, raw).transpose() {
                 let over = line.is_err();
                 if tell.blocking_send(line).is_err() || over {
                     return;
@@ -182,12 +190,19 @@ impl Terminal {
 
     /// Text of others as it may be shown: what would steer a terminal is shown as what it is.
     pub(crate) fn clean(text: &str) -> Cow<'_, str> {
-        if !text.chars().any(char::is_control) {
+        if !text.chars().any(steers) {
             return text.into();
         }
-        let shown =
-            |c: char| if c.is_control() { c.escape_default().to_string() } else { c.into() };
+        let shown = |c: char| if steers(c) { c.escape_default().to_string() } else { c.into() };
         text.chars().map(shown).collect::<String>().into()
+    }
+
+    /// A name of others in a tree or table: [clean](Self::clean), and not longer than anybody reads.
+    pub(crate) fn name(text: &str) -> Cow<'_, str> {
+        match text.char_indices().nth(LONGEST_NAME) {
+            Some((end, _)) => format!("{}…", Self::clean(&text[..end])).into(),
+            None => Self::clean(text),
+        }
     }
 
     /// Shows what is waited for, if that takes longer than a blink.
@@ -206,6 +221,25 @@ impl Terminal {
         spinner.0.enable_steady_tick(Duration::from_millis(100));
         wait.await
     }
+}
+
+/// Whether a terminal may do something else than show it: control characters, and those that turn the direction of
+/// writing around.
+pub(crate) fn steers(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Does what may take long in a thread of its own: whoever waits for it can be interrupted.
+pub(crate) async fn beside<T: Send + 'static>(
+    read: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    let (tell, told) = oneshot::channel();
+    std::thread::spawn(move || {
+        // Whoever asked may have given up.
+        let _ = tell.send(read());
+    });
+    told.await.map_err(|_| io::Error::other("its reader is gone"))?
 }
 
 /// What is shown while one waits; gone when it is dropped.
@@ -245,8 +279,8 @@ fn painted(text: &str, paint: Paint, coloured: bool) -> String {
     format!("{style}{text}{style:#}")
 }
 
-/// The next line that is not empty.
-fn next_line(reader: &mut impl BufRead) -> io::Result<Option<Bytes>> {
+/// The next line; of those that are not raw, the next that is not empty.
+fn next_line(reader: &mut impl BufRead, raw: bool) -> io::Result<Option<Bytes>> {
     loop {
         let mut line = Vec::new();
         let read = reader.by_ref().take(body::MOST as u64 + 1).read_until(b'\n', &mut line)?;
@@ -254,12 +288,16 @@ fn next_line(reader: &mut impl BufRead) -> io::Result<Option<Bytes>> {
             return Ok(None);
         }
         if line.len() > body::MOST {
-            let text = format!("a line has more than {} bytes", body::MOST);
+            let text = format!("it has more than {} bytes", body::MOST);
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
+        }
+        let line = Bytes::from(line);
+        if raw {
+            return Ok(Some(line.slice_ref(line.strip_suffix(b"\n").unwrap_or(&line))));
         }
         let text = line.trim_ascii();
         if !text.is_empty() {
-            return Ok(Some(Bytes::copy_from_slice(text)));
+            return Ok(Some(line.slice_ref(text)));
         }
     }
 }

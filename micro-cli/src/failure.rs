@@ -36,6 +36,25 @@ impl Failure {
         Self::Usage(text.to_string())
     }
 
+    /// What was typed is this part of it.
+    pub(crate) fn of(self, name: &str) -> Self {
+        match self {
+            Self::Usage(text) => Self::Usage(format!("{name}: {text}")),
+            other => other,
+        }
+    }
+
+    /// It came in the middle of a stream: what was sent before it was sent.
+    pub(crate) fn of_stream(self) -> Self {
+        match self {
+            Self::Usage(text) => {
+                let detail = format!("{text}; the stream was given up");
+                Self::from(Error::invalid_input(detail).with_id("micro"))
+            }
+            other => other,
+        }
+    }
+
     /// The error, with one more thing that may help.
     pub(crate) fn with_hint(self, hint: Option<String>) -> Self {
         match self {

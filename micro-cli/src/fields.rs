@@ -4,58 +4,65 @@ use micro::registry::Value;
 use serde_json::Value as Json;
 
 use crate::nearest::nearest;
-use crate::types;
+use crate::types::{self, bare};
 
-/// The first field that the type does not have, in words with those that it has.
+/// A field of a request that the registry does not know.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Unknown {
+    /// It looks like another one, which the request does not have: more likely mistyped than meant.
+    pub(crate) mistyped: bool,
+    /// What is known, in words.
+    pub(crate) text: String,
+}
+
+/// The first field that the type does not have, as far as the registry tells.
 ///
-/// A type whose fields the registry does not tell takes any. Names are alike in any case, with and without
-/// underscores: Go's JSON and protobuf's read either. A field of Go's that has the name of its type is an embedded struct,
-/// whose own fields stand in its place.
-pub(crate) fn unknown(body: &[u8], kind: &Value) -> Option<String> {
-    let json = serde_json::from_slice(body).ok()?;
-    check(&json, kind)
-}
-
-fn check(json: &Json, kind: &Value) -> Option<String> {
-    match json {
-        // A list of what the type describes.
-        Json::Array(items) => items.iter().find_map(|item| check(item, kind)),
-        Json::Object(fields) if types::fields(kind).next().is_some() && !is_map(kind) => {
-            fields.iter().find_map(|(name, value)| match field(kind, name) {
-                Some(known) => check(value, known),
-                None => Some(complain(name, kind)),
-            })
-        }
-        _ => None,
+/// That is not all: go-micro leaves out what a type inherits from one that is not exported, and what it reads by itself;
+/// ours leave out other spellings. So only what is like a field is called mistyped, and nothing below the request's own
+/// fields is looked at. Names are alike in any case, with and without underscores: Go's JSON and protobuf's read either. A
+/// type whose fields are not told takes any, and so does one that has a map for others.
+pub(crate) fn unknown(body: &[u8], kind: &Value) -> Option<Unknown> {
+    let Ok(Json::Object(given)) = serde_json::from_slice(body) else { return None };
+    if types::fields(kind).next().is_none() || is_map(kind) {
+        return None;
     }
+    let mut unknown = None;
+    for name in given.keys().filter(|name| !has(kind, name)) {
+        let absent = |field: &&Value| !given.keys().any(|name| plain(name) == plain(&field.name));
+        let absent = types::fields(kind).filter(absent).map(|field| field.name.as_str());
+        if let Some(near) = nearest(name, absent).first() {
+            let text = format!("{} has no field {name:?}, but {near:?}", bare(&kind.kind));
+            return Some(Unknown { mistyped: true, text: text + &told(kind) });
+        }
+        let text = || format!("the registry knows no field {name:?} of {}", bare(&kind.kind));
+        unknown.get_or_insert_with(|| Unknown { mistyped: false, text: text() + &told(kind) });
+    }
+    unknown
 }
 
-fn field<'a>(kind: &'a Value, name: &str) -> Option<&'a Value> {
-    let embedded = || types::fields(kind).filter(|value| value.name == value.kind);
-    (types::fields(kind).find(|value| plain(&value.name) == plain(name)))
-        .or_else(|| embedded().find_map(|value| field(value, name)))
-        // What it embeds may not be told.
-        .or_else(|| embedded().find(|value| value.values.is_empty()))
+/// A field of Go's that has the name of its type may be an embedded struct, whose own fields stand in its place.
+fn has(kind: &Value, name: &str) -> bool {
+    let embedded = |value: &Value| value.name == value.kind;
+    types::fields(kind).any(|field| {
+        plain(&field.name) == plain(name)
+            || embedded(field)
+                && (field.values.is_empty()
+                    || types::fields(field).any(|field| plain(&field.name) == plain(name)))
+    })
 }
 
 /// Its keys are data.
 fn is_map(kind: &Value) -> bool {
-    kind.kind.starts_with("map[")
+    kind.kind.trim_start_matches(['*', '[', ']']).starts_with("map[")
 }
 
 fn plain(name: &str) -> String {
     name.chars().filter(|&c| c != '_').flat_map(char::to_lowercase).collect()
 }
 
-fn complain(name: &str, kind: &Value) -> String {
-    let known: Vec<&str> = types::fields(kind).map(|value| value.name.as_str()).collect();
-    let fields = known.join(", ");
-    match nearest(name, known).first() {
-        Some(near) => {
-            format!("{} has no field {name:?}, but {near:?}; its fields: {fields}", kind.kind)
-        }
-        None => format!("{} has no field {name:?}; its fields: {fields}", kind.kind),
-    }
+fn told(kind: &Value) -> String {
+    let names: Vec<&str> = types::fields(kind).map(|field| field.name.as_str()).collect();
+    format!("; its fields: {}", names.join(", "))
 }
 
 #[cfg(test)]
@@ -70,43 +77,55 @@ mod tests {
         let address = vec![value("zip_code", "string", vec![])];
         value(
             "Req",
-            "Req",
+            "*Req",
             vec![
                 value("name", "string", vec![]),
-                value("address", "Address", address.clone()),
-                value("more", "[]Address", address.clone()),
-                value("labels", "map[string]Address", address.clone()),
+                value("colour", "string", vec![]),
+                value("address", "Address", address),
                 value("Base", "Base", vec![value("id", "string", vec![])]),
             ],
         )
     }
 
     #[test]
-    fn fields_of_the_type_pass_in_any_spelling_and_of_embedded_and_nested_types_too() {
+    fn fields_of_the_type_pass_in_any_spelling_and_so_do_those_of_embedded_types() {
         for body in [
-            r#"{"name":1,"Name":2,"address":{"zipCode":"x"},"id":"embedded","Base":{"id":"x"}}"#,
-            r#"{"more":[{"zip_code":"x"}],"labels":{"any key":{"x":1}}}"#,
+            r#"{"name":1,"Name":2,"Colour":1,"id":"embedded","Base":{"id":"x"}}"#,
+            r#"{"address":{"whatever":"is below"}}"#,
             "3",
-            "[]",
+            r#"[{"nmae":1}]"#,
             "no JSON",
         ] {
             assert_eq!(unknown(body.as_bytes(), &request()), None, "{body}");
         }
-        let untold = value("Req", "Req", vec![]);
-        assert_eq!(unknown(br#"{"whatever":1}"#, &untold), None);
+    }
+
+    #[test]
+    fn types_that_are_not_told_and_maps_take_any() {
+        let item = || vec![value("name", "string", vec![])];
+        for kind in ["map[string]Item", "[]map[string]Item"] {
+            assert_eq!(unknown(br#"{"nmae":1}"#, &value("x", kind, item())), None);
+        }
+        assert_eq!(unknown(br#"{"nmae":1}"#, &value("Req", "Req", vec![])), None);
         let embeds = value("Req", "Req", vec![value("Base", "Base", vec![])]);
         assert_eq!(unknown(br#"{"whatever":1}"#, &embeds), None);
     }
 
     #[test]
-    fn another_field_is_answered_with_the_nearest_and_all() {
+    fn a_slip_is_mistyped_and_answered_with_the_nearest() {
         let said = unknown(br#"{"nmae":"Bob"}"#, &request()).unwrap();
-        assert_eq!(
-            said,
-            r#"Req has no field "nmae", but "name"; its fields: name, address, more, labels, Base"#
-        );
-        let said = unknown(br#"{"more":[{},{"sip_code":1}]}"#, &request()).unwrap();
-        assert!(said.starts_with(r#"[]Address has no field "sip_code", but "zip_code""#), "{said}");
+        let text =
+            r#"Req has no field "nmae", but "name"; its fields: name, colour, address, Base"#;
+        assert_eq!(said, Unknown { mistyped: true, text: text.into() });
+        assert!(unknown(br#"{"name":1,"color":2}"#, &request()).unwrap().mistyped);
+    }
+
+    #[test]
+    fn another_field_may_be_meant_and_so_may_one_beside_the_one_that_it_is_like() {
+        let said = unknown(br#"{"quantity":7}"#, &request()).unwrap();
+        assert!(!said.mistyped);
+        assert!(said.text.starts_with(r#"the registry knows no field "quantity" of Req; its"#));
+        assert!(!unknown(br#"{"name":1,"names":2}"#, &request()).unwrap().mistyped);
     }
 
     #[test]
@@ -120,6 +139,6 @@ mod tests {
         let message = value("Req", "Req", fields);
         assert_eq!(unknown(br#"{"name":"Bob"}"#, &message), None);
         let said = unknown(br#"{"nmae":"Bob"}"#, &message).unwrap();
-        assert_eq!(said, r#"Req has no field "nmae", but "name"; its fields: name"#);
+        assert_eq!(said.text, r#"Req has no field "nmae", but "name"; its fields: name"#);
     }
 }

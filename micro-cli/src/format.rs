@@ -71,6 +71,11 @@ impl Format {
         matches!(self.kind, Kind::Json)
     }
 
+    /// Whether bodies are left as they are.
+    pub(crate) fn is_raw(&self) -> bool {
+        matches!(self.kind, Kind::Raw)
+    }
+
     /// What is sent for this input; `name` says in words what that is.
     pub(crate) fn encode(&self, input: Bytes, name: &str) -> Result<Bytes, Failure> {
         match &self.kind {
@@ -102,7 +107,8 @@ impl Format {
             Kind::Json => print(console, &body, only)?,
             Kind::Proto(messages) => {
                 let json = messages.decode(body).map_err(|flaw| {
-                    Failure::from(Error::internal(flaw).with_request(RequestState::Executed))
+                    let error = Error::internal(flaw).with_id("micro");
+                    Failure::from(error.with_request(RequestState::Executed))
                 })?;
                 print(console, &json, only)?;
             }

@@ -39,24 +39,28 @@ impl<'a> Known<'a> {
         )))
     }
 
-    /// A field that the endpoint does not take is more likely mistyped than meant.
-    pub(crate) fn must_have_fields(&self, format: &Format, body: &[u8]) -> Result<(), Failure> {
+    /// A field that is likely mistyped is not sent; of another one that the registry does not know, says what it knows.
+    pub(crate) fn check_fields(
+        &self,
+        format: &Format,
+        body: &[u8],
+    ) -> Result<Option<String>, Failure> {
         if !format.is_json() {
-            return Ok(());
+            return Ok(None);
         }
-        let mut complaint = None;
+        let mut unknown = None;
         for endpoint in &self.endpoints {
             match endpoint.request.as_ref().and_then(|kind| fields::unknown(body, kind)) {
-                Some(flaw) => complaint = Some(flaw),
+                Some(field) => unknown = Some(field),
                 // What one version takes may be meant for it.
-                None => return Ok(()),
+                None => return Ok(None),
             }
         }
-        match complaint {
-            Some(flaw) => {
-                Err(Failure::usage(format!("{flaw} (--unchecked sends it all the same)")))
+        match unknown {
+            Some(field) if field.mistyped => {
+                Err(Failure::usage(format!("{} (--unchecked sends it all the same)", field.text)))
             }
-            None => Ok(()),
+            other => Ok(other.map(|field| field.text)),
         }
     }
 }

@@ -93,6 +93,15 @@ impl Network {
         }
     }
 
+    /// The versions of a service with every node that answers in time, for whom that matters more than being quick; with a
+    /// hint where there is none.
+    pub(crate) async fn whole_service(&self, name: &ServiceName) -> Result<Vec<Service>, Failure> {
+        let mut services = self.reach(&[Part::Registry], self.client.registry().list()).await?;
+        services.retain(|service| service.name == name.as_str());
+        // Nothing was missed if it answers now.
+        if services.is_empty() { self.service(name).await } else { Ok(services) }
+    }
+
     /// What may have been meant by the name of a service that is not there.
     pub(crate) async fn services_like(&self, name: &ServiceName) -> Option<String> {
         let services = timeout(LOOK, self.client.registry().list()).await.ok()?.ok()?;
@@ -111,6 +120,10 @@ impl Network {
             (ErrorKind::NotFound, Some(RequestState::NotSent)) => self.services_like(service).await,
             (ErrorKind::NotFound, Some(RequestState::Executed)) => {
                 self.endpoints_like(service, endpoint).await
+            }
+            // It is about what was typed: metadata that belongs to the wire, an address that is none.
+            (ErrorKind::InvalidInput, Some(RequestState::NotSent)) if error.id().is_empty() => {
+                return Failure::usage(error);
             }
             (_, Some(RequestState::Unknown)) => Some("whether it ran is not known".to_owned()),
             _ => None,

@@ -1,6 +1,6 @@
 //! Flags before the verb.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 
 use clap::{Arg, Command};
 
@@ -46,7 +46,7 @@ fn takes_next(word: &str, command: &Command) -> Option<bool> {
     let short = name.chars().nth(1)?;
     let arg = known.find(|arg| arg.get_short() == Some(short))?;
     // `-mkey=value` brings its own.
-    Some(arg.get_action().takes_values() && OsStr::new(word).len() == 2)
+    Some(arg.get_action().takes_values() && word.len() == 2)
 }
 
 fn is_called(arg: &Arg, long: &str) -> bool {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use prost_reflect::prost::Message;
-use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, MethodDescriptor};
+use prost_reflect::{DynamicMessage, MessageDescriptor, MethodDescriptor};
 
 use crate::failure::Failure;
 use crate::nearest;
@@ -17,27 +17,32 @@ pub(crate) struct Messages {
 }
 
 impl Messages {
-    /// Those of the endpoint `Service.Method`, of whatever package.
+    /// Those of the endpoint `Service.Method`, of whatever package: of the file itself, or else of one that it imports.
     pub(crate) fn of(file: &Path, includes: &[PathBuf], endpoint: &str) -> Result<Self, Failure> {
-        let pool = compile(file, includes)?;
+        let (own, imported) = methods(file, includes)?;
         let called = |method: &MethodDescriptor| {
             format!("{}.{}", method.parent_service().name(), method.name())
         };
-        let methods: Vec<MethodDescriptor> =
-            pool.services().flat_map(|service| service.methods().collect::<Vec<_>>()).collect();
-        let is_it = |method: &&MethodDescriptor| {
-            called(method) == endpoint || method.full_name() == endpoint
-        };
-        match methods.iter().find(is_it) {
-            Some(method) => Ok(Self { request: method.input(), reply: method.output() }),
-            None => {
-                let names: Vec<String> = methods.iter().map(called).collect();
-                let names = names.iter().map(String::as_str);
-                let hint = nearest::hint(endpoint, names, "it has").unwrap_or_default();
-                let file = file.display();
-                Err(Failure::usage(format!("{file} has no method {endpoint}: {hint}")))
+        for methods in [&own, &imported] {
+            let mut found = methods.iter().filter(|method| called(method) == endpoint);
+            match (found.next(), found.next()) {
+                (Some(method), None) => {
+                    return Ok(Self { request: method.input(), reply: method.output() });
+                }
+                (Some(one), Some(other)) => {
+                    let (one, other) = (one.full_name(), other.full_name());
+                    return Err(Failure::usage(format!(
+                        "{} imports two methods of that name, {one} and {other}: give the file of the one",
+                        file.display()
+                    )));
+                }
+                _ => {}
             }
         }
+        let names: Vec<String> = own.iter().chain(&imported).map(called).collect();
+        let hint = nearest::hint(endpoint, names.iter().map(String::as_str), "it has");
+        let hint = hint.unwrap_or_else(|| "it has no services".to_owned());
+        Err(Failure::usage(format!("{} has no method {endpoint}: {hint}", file.display())))
     }
 
     /// The request in protobuf.
@@ -61,7 +66,10 @@ impl Messages {
     }
 }
 
-fn compile(file: &Path, includes: &[PathBuf]) -> Result<DescriptorPool, Failure> {
+type Methods = Vec<MethodDescriptor>;
+
+/// The methods of a file, and those of what it imports.
+fn methods(file: &Path, includes: &[PathBuf]) -> Result<(Methods, Methods), Failure> {
     let wrong = |error: protox::Error| {
         // With the line and what is wrong there, as compilers say it.
         Failure::usage(format!("{}: {error:?}", file.display()))
@@ -74,7 +82,10 @@ fn compile(file: &Path, includes: &[PathBuf]) -> Result<DescriptorPool, Failure>
     let folders: Vec<PathBuf> = includes.iter().cloned().chain([own]).collect();
     let mut compiler = protox::Compiler::new(&folders).map_err(wrong)?;
     compiler.include_imports(true).open_file(file).map_err(wrong)?;
-    Ok(compiler.descriptor_pool())
+    let own = compiler.files().find(|file| !file.is_import()).map(|file| file.name().to_owned());
+    let services = compiler.descriptor_pool();
+    let methods = services.services().flat_map(|service| service.methods().collect::<Vec<_>>());
+    Ok(methods.partition(|method| Some(method.parent_file().name()) == own.as_deref()))
 }
 
 fn fields(message: &MessageDescriptor) -> String {

@@ -2,11 +2,12 @@
 
 use std::ffi::OsString;
 use std::future::Future;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use clap::FromArgMatches;
 use micro::Plugins;
+use tokio::sync::oneshot;
 
 use crate::args::{Line, Verb};
 use crate::console::Console;
@@ -31,9 +32,10 @@ pub fn main(plugins: &Plugins) -> ! {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let code = match runtime {
-        Ok(runtime) => {
-            runtime.block_on(run(std::env::args_os(), plugins, Console::of_process(), interrupt()))
-        }
+        Ok(runtime) => runtime.block_on(async {
+            let interrupt = interrupted();
+            run(std::env::args_os(), plugins, Console::of_process(), interrupt).await
+        }),
         Err(error) => {
             // Nobody can be told if standard error is closed.
             let _ = writeln!(io::stderr(), "micro: {error}");
@@ -58,9 +60,12 @@ pub async fn run(
     let line = match line {
         Ok(line) => line,
         Err(error) => {
-            console.clap(&error);
             // Help that was asked for is no error.
-            return if error.use_stderr() { USAGE } else { FINE };
+            return match console.clap(&error).map_err(Failure::Output) {
+                Ok(()) if error.use_stderr() => USAGE,
+                Ok(()) => FINE,
+                Err(failure) => tell(&failure, "", &mut console),
+            };
         }
     };
     let name = line.verb.name();
@@ -118,25 +123,37 @@ fn tell(failure: &Failure, verb: &str, console: &mut Console) -> u8 {
     }
 }
 
-/// Returns at the first Ctrl-C or SIGTERM. The process is gone soon after, whatever it does.
-async fn interrupt() {
-    if next_signal().await.is_err() {
-        std::future::pending::<()>().await;
-    }
-    tokio::spawn(async {
+/// Returns at the first Ctrl-C, SIGTERM or SIGHUP. The process is gone soon after, whatever it does: it is watched by a
+/// task of its own, as standard output may take nothing and hold everything else up.
+fn interrupted() -> impl Future<Output = ()> {
+    let (tell, told) = oneshot::channel::<()>();
+    tokio::spawn(async move {
+        if next_signal().await.is_err() {
+            // Then signals do what they do to any process.
+            std::future::pending::<()>().await;
+        }
+        // Whoever is done already does not hear it.
+        let _ = tell.send(());
         // A second one ends it at once.
         let _ = tokio::time::timeout(PATIENCE, next_signal()).await;
         std::process::exit(INTERRUPTED.into());
     });
+    async {
+        if told.await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
 }
 
 #[cfg(unix)]
 async fn next_signal() -> io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = signal(SignalKind::hangup())?;
     tokio::select! {
         done = tokio::signal::ctrl_c() => done,
         _ = terminate.recv() => Ok(()),
+        _ = hangup.recv() => Ok(()),
     }
 }
 
@@ -152,6 +169,7 @@ fn log() {
         let _ = tracing_subscriber::fmt()
             .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
             .with_writer(io::stderr)
+            .with_ansi(io::stderr().is_terminal())
             .try_init();
     }
 }

@@ -23,7 +23,7 @@ pub(crate) fn print<const N: usize>(
     table.set_header(head);
     // A cell is a line, whatever is in it.
     table.add_rows(
-        rows.iter().map(|row| row.cells.iter().map(|cell| Terminal::clean(cell).into_owned())),
+        rows.iter().map(|row| row.cells.iter().map(|cell| Terminal::name(cell).into_owned())),
     );
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));

@@ -46,19 +46,31 @@ pub(crate) fn named(endpoints: &[Endpoint]) -> Vec<&Value> {
     found
 }
 
-/// The name of a type without Go's marks for lists, maps and pointers.
+/// The name of a type without Go's marks for lists, maps and pointers, of which nobody has more than a few.
 pub(crate) fn bare(kind: &str) -> &str {
-    let of = match kind.split_once(']') {
-        Some((mark, of)) if mark.starts_with('[') || mark.starts_with("map[") => Some(of),
-        _ => kind.strip_prefix('*'),
-    };
-    of.map_or(kind, bare)
+    const MARKS: usize = 16;
+    let mut bare = kind;
+    for _ in 0..MARKS {
+        let of = match bare.as_bytes() {
+            [b'*', ..] => Some(&bare[1..]),
+            [b'[', ..] | [b'm', b'a', b'p', b'[', ..] => bare.split_once(']').map(|(_, of)| of),
+            _ => None,
+        };
+        match of {
+            Some(of) => bare = of,
+            None => return bare,
+        }
+    }
+    bare
 }
+
+/// How many types are told of; more are no description that anybody reads.
+const MOST: usize = 500;
 
 fn collect<'a>(value: &'a Value, found: &mut Vec<&'a Value>) {
     let same =
         |known: &&Value| bare(&known.kind) == bare(&value.kind) && known.values == value.values;
-    if fields(value).next().is_none() || found.iter().any(same) {
+    if fields(value).next().is_none() || found.len() >= MOST || found.iter().any(same) {
         return;
     }
     found.push(value);

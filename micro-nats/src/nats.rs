@@ -252,6 +252,10 @@ impl Nats {
     /// # Errors
     /// `Unavailable` after [`connect_wait`](NatsOptions::connect_wait).
     pub async fn flush(&self) -> Result<()> {
+        if self.state() == State::Idle {
+            // Nothing was ever sent.
+            return Ok(());
+        }
         let client = self.client()?;
         let flush = async { client.flush().await.map_err(|e| self.0.ended().with_source(e)) };
         self.bounded(flush).await

@@ -1,5 +1,6 @@
 //! `micro call`: a request and its reply.
 
+use std::fmt;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
@@ -27,10 +28,11 @@ pub(crate) async fn run(
     let terminal = console.terminal();
     let known = terminal.waiting("looking for the service", Known::find(target, network)).await?;
     known.must_be_stream(false)?;
-    known.must_have_fields(&format, &body)?;
+    if let Some(hint) = known.check_fields(&format, &body)? {
+        console.hint(hint);
+    }
     let waits_for = format!("waiting for {} of {}", target.endpoint, target.service);
-    let (mut times, mut failed) = (Vec::new(), 0_u64);
-    let began = Instant::now();
+    let mut tally = Tally::default();
     let progress = terminal.counting(args.count);
     for _ in 0..args.count {
         let asked = Instant::now();
@@ -39,15 +41,19 @@ pub(crate) async fn run(
             None => terminal.waiting(&waits_for, called).await,
             Some(progress) => called.await.inspect(|_| progress.step()),
         };
-        times.push(asked.elapsed());
-        match answer {
-            Ok(reply) => {
-                format.print(console, reply, args.count == 1)?;
-                console.out().flush()?;
+        tally.add(asked.elapsed());
+        let printed = match answer {
+            Ok(reply) => format.print(console, reply, args.count == 1),
+            Err(error) => Err(error.into()),
+        };
+        console.out().flush()?;
+        match printed {
+            Ok(()) => {}
+            Err(Failure::Failed(error, _)) if args.count == 1 => {
+                return Err(network.explain(&target.service, &target.endpoint, error).await);
             }
-            Err(failure) if args.count == 1 => return Err(failure),
             Err(Failure::Failed(error, _)) => {
-                failed += 1;
+                tally.failed += 1;
                 console.error(&error);
             }
             Err(other) => return Err(other),
@@ -55,9 +61,9 @@ pub(crate) async fn run(
     }
     drop(progress);
     if args.count > 1 {
-        console.say(summary(&mut times, failed, began.elapsed()));
+        console.say(&tally);
     }
-    if failed > 0 { Err(Failure::Told) } else { Ok(()) }
+    if tally.failed > 0 { Err(Failure::Told) } else { Ok(()) }
 }
 
 async fn once(
@@ -65,7 +71,7 @@ async fn once(
     format: &Format,
     body: Bytes,
     network: &Network,
-) -> Result<Bytes, Failure> {
+) -> micro::Result<Bytes> {
     let target = &args.target;
     let mut call = network
         .client
@@ -81,24 +87,56 @@ async fn once(
         call = call.timeout(timeout);
     }
     let parts = if target.address.is_some() { &PARTS[1..] } else { &PARTS[..] };
-    match network.reach(parts, call.into_future()).await {
-        Ok(reply) => Ok(reply),
-        Err(error) => Err(network.explain(&target.service, &target.endpoint, error).await),
+    network.reach(parts, call.into_future()).await
+}
+
+/// How long calls took.
+#[derive(Default)]
+struct Tally {
+    /// In microseconds.
+    times: Vec<u32>,
+    failed: u64,
+}
+
+impl Tally {
+    fn add(&mut self, took: Duration) {
+        self.times.push(u32::try_from(took.as_micros()).unwrap_or(u32::MAX));
     }
 }
 
-fn summary(times: &mut [Duration], failed: u64, whole: Duration) -> String {
-    times.sort_unstable();
-    let at = |share: usize| times.get((times.len() - 1) * share / 100);
-    let spell = |time: Option<&Duration>| {
-        time.map(|time| format!("{:.2} ms", time.as_secs_f64() * 1000.0)).unwrap_or_default()
-    };
-    format!(
-        "{} calls in {}, {failed} failed; p50 {}, p99 {}, longest {}",
-        times.len(),
-        spell(Some(&whole)),
-        spell(at(50)),
-        spell(at(99)),
-        spell(times.last()),
-    )
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut times = self.times.clone();
+        times.sort_unstable();
+        // The nearest rank.
+        let at = |share: usize| times[(times.len() * share).div_ceil(100).max(1) - 1];
+        let millis = |micros: u32| f64::from(micros) / 1000.0;
+        let whole: f64 = times.iter().map(|&time| f64::from(time)).sum();
+        write!(
+            f,
+            "{} calls in {:.2} s, {} failed; p50 {:.2} ms, p99 {:.2} ms, longest {:.2} ms",
+            times.len(),
+            whole / 1e6,
+            self.failed,
+            millis(at(50)),
+            millis(at(99)),
+            millis(at(100)),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tally_has_the_nearest_ranks() {
+        let mut tally = Tally::default();
+        for micros in [5000, 1000] {
+            tally.add(Duration::from_micros(micros));
+        }
+        let said = tally.to_string();
+        let expected = "2 calls in 0.01 s, 0 failed; p50 1.00 ms, p99 5.00 ms, longest 5.00 ms";
+        assert_eq!(said, expected);
+    }
 }

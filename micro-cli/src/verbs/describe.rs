@@ -2,8 +2,6 @@
 
 mod tree;
 
-use std::io::Write;
-
 use micro::registry::{Endpoint, Node, Service, Value};
 
 use self::tree::Tree;
@@ -20,7 +18,7 @@ pub(crate) async fn run(
     network: &Network,
     console: &mut Console,
 ) -> Result<(), Failure> {
-    let looking = network.service(&args.name);
+    let looking = network.whole_service(&args.name);
     let mut services = console.terminal().waiting("looking for the service", looking).await?;
     services.sort_by(|one, other| one.version.cmp(&other.version));
     if args.json {
@@ -32,9 +30,7 @@ pub(crate) async fn run(
     for service in &services {
         root.push(of_version(service));
     }
-    let text = root.lines(console.terminal());
-    console.out().write_all(text.as_bytes())?;
-    Ok(())
+    Ok(root.print(console)?)
 }
 
 fn of_version(service: &Service) -> Tree {

@@ -36,8 +36,17 @@ struct Found {
     /// It answers, and says nothing bad.
     well: bool,
     state: String,
+    /// How long its answer took, if there was one.
     #[serde(skip_serializing_if = "Option::is_none")]
     millis: Option<f64>,
+}
+
+/// How a node is.
+enum State {
+    Well(String),
+    /// It answers, and is not well.
+    Ill(String),
+    Silent(String),
 }
 
 pub(crate) async fn run(
@@ -46,7 +55,7 @@ pub(crate) async fn run(
     console: &mut Console,
 ) -> Result<(), Failure> {
     let terminal = console.terminal();
-    let looking = network.service(&args.service);
+    let looking = network.whole_service(&args.service);
     let mut services = terminal.waiting("looking for the service", looking).await?;
     services.sort_by(|one, other| one.version.cmp(&other.version));
     let nodes =
@@ -57,21 +66,23 @@ pub(crate) async fn run(
     });
     let found = terminal.waiting("asking every node", asked).await?;
     print(args, &found, console)?;
-    let ill = found.iter().filter(|found| !found.well).count();
-    if ill == 0 {
-        return Ok(());
-    }
-    let detail = format!("of {} nodes of {} {ill} are not well", found.len(), args.service);
     console.out().flush()?;
-    Err(Error::unavailable(detail).into())
+    let well = found.iter().filter(|found| found.well).count();
+    let detail = format!("{well} of {} nodes of {} are well", found.len(), args.service);
+    if well < found.len() {
+        return Err(Error::unavailable(detail).into());
+    }
+    // How many were found is worth a look: one that hangs does not even tell the registry that it is there.
+    console.say(detail);
+    Ok(())
 }
 
 async fn ask(service: &Service, node: &Node, timeout: Duration, network: &Network) -> Found {
     let began = Instant::now();
     let transport = network.client.transport().name();
     let other = node.metadata.get("transport").filter(|name| *name != transport);
-    let (well, state) = match other {
-        Some(other) => (false, format!("is reached over {other}, not {transport}")),
+    let state = match other {
+        Some(other) => State::Silent(format!("is reached over {other}, not {transport}")),
         None => {
             let call = network
                 .client
@@ -83,41 +94,47 @@ async fn ask(service: &Service, node: &Node, timeout: Duration, network: &Networ
             judge(call.await.map(|body| body.to_vec()), timeout)
         }
     };
-    let answered = well || other.is_none() && state.starts_with("answers");
+    let millis = (began.elapsed().as_secs_f64() * 1e5).round() / 100.0;
+    let (well, state, millis) = match state {
+        State::Well(state) => (true, state, Some(millis)),
+        State::Ill(state) => (false, state, Some(millis)),
+        State::Silent(state) => (false, state, None),
+    };
+    let (id, version, address) = (&node.id, &service.version, &node.address);
     Found {
-        node: node.id.clone(),
-        version: service.version.clone(),
-        address: node.address.clone(),
+        node: id.clone(),
+        version: version.clone(),
+        address: address.clone(),
         well,
         state,
-        millis: answered.then(|| (began.elapsed().as_secs_f64() * 1e5).round() / 100.0),
+        millis,
     }
 }
 
-/// Whether it is well, and how it is in words.
-fn judge(answer: micro::Result<Vec<u8>>, timeout: Duration) -> (bool, String) {
+fn judge(answer: micro::Result<Vec<u8>>, timeout: Duration) -> State {
     let error = match answer {
         Ok(body) => {
             return match serde_json::from_slice::<Reply>(&body) {
-                Ok(Reply { status }) if status == "ok" => (true, status),
-                Ok(Reply { status }) => (false, format!("answers that it is {status:?}")),
-                Err(_) => (false, format!("answers {ENDPOINT} with something else")),
+                Ok(Reply { status }) if status == "ok" => State::Well(status),
+                Ok(Reply { status }) => State::Ill(format!("answers that it is {status:?}")),
+                Err(_) => State::Ill(format!("answers {ENDPOINT} with something else")),
             };
         }
         Err(error) => error,
     };
     match (error.request(), error.kind()) {
         (Some(RequestState::Executed), ErrorKind::NotFound) => {
-            (true, "answers, no health endpoint".to_owned())
+            State::Well("answers, no health endpoint".to_owned())
         }
-        (Some(RequestState::Executed), _) => (false, format!("answers with an error: {error}")),
+        (Some(RequestState::Executed), _) => State::Ill(format!("answers with an error: {error}")),
         (_, ErrorKind::Timeout) => {
-            (false, format!("no answer within {}", humantime::format_duration(timeout)))
+            let timeout = humantime::format_duration(timeout);
+            State::Silent(format!("no answer within {timeout}"))
         }
         (Some(RequestState::NotSent), ErrorKind::Unavailable) => {
-            (false, "nobody is there".to_owned())
+            State::Silent("nobody is there".to_owned())
         }
-        _ => (false, error.to_string()),
+        _ => State::Silent(error.to_string()),
     }
 }
 

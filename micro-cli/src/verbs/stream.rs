@@ -20,8 +20,8 @@ use crate::format::Format;
 use crate::known::Known;
 use crate::network::{Network, Part};
 
-/// How long a stream that takes nothing any more has to say why.
-const LAST_MESSAGES: Duration = Duration::from_secs(2);
+/// How long messages are waited for when no more are sent: what a stream ends with, or what answers those before.
+const LAST_MESSAGES: Duration = Duration::from_secs(1);
 
 pub(crate) async fn run(
     args: &Stream,
@@ -38,7 +38,9 @@ pub(crate) async fn run(
         Some(body) => {
             let (input, name) = body.read(console).await?;
             let body = format.encode(input, &name)?;
-            known.must_have_fields(&format, &body)?;
+            if let Some(hint) = known.check_fields(&format, &body)? {
+                console.hint(hint);
+            }
             Some(body)
         }
     };
@@ -46,23 +48,30 @@ pub(crate) async fn run(
     let what = format!("opening {} of {}", target.endpoint, target.service);
     let (sender, receiver) = terminal.waiting(&what, opening).await?;
     let exchanged = match sender {
-        None => print_all(receiver, &format, console).await,
+        None => print_all(receiver, &format, network, console).await,
         Some(sender) => {
-            let lines = console.stdin_lines()?;
-            let mut receives = pin!(print_all(receiver, &format, console));
+            let lines = Lines::new(console, &format, &known)?;
+            let mut receives = pin!(print_all(receiver, &format, network, console));
             tokio::select! {
                 biased;
                 received = &mut receives => received,
-                sent = send_all(lines, &format, &known, sender) => match sent {
-                    Ok(()) => receives.await,
-                    Err(NotSent::Input(failure)) => Err(failure),
+                sent = lines.send_all(&sender) => match sent {
+                    Ok(()) => match sender.finish() {
+                        Ok(()) => receives.await,
+                        Err(error) => after(error, receives).await,
+                    },
                     Err(NotSent::Error(error)) => after(error, receives).await,
+                    // What was sent before it may be answered yet, before the stream is given up.
+                    Err(NotSent::Input(failure)) => {
+                        let _ = timeout(LAST_MESSAGES, receives).await;
+                        Err(failure)
+                    }
                 }
             }
         }
     };
     match exchanged {
-        Err(Failure::Failed(error, _)) => {
+        Err(Failure::Failed(error, hints)) if hints.is_empty() && error.id() != "micro" => {
             Err(network.explain(&target.service, &target.endpoint, error).await)
         }
         other => other,
@@ -115,29 +124,45 @@ async fn open(
 
 /// Why a message was not sent.
 enum NotSent {
-    /// There was none.
+    /// It is none.
     Input(Failure),
     Error(Error),
 }
 
-/// Sends each line, then says that there are no more.
-async fn send_all(
-    mut lines: mpsc::Receiver<io::Result<Bytes>>,
-    format: &Format,
-    known: &Known<'_>,
-    sender: Sender<Bytes>,
-) -> Result<(), NotSent> {
-    let mut number = 0_u64;
-    while let Some(line) = lines.recv().await {
-        number += 1;
-        let cannot = |error| Failure::usage(format!("cannot read standard input: {error}"));
-        let line = line.map_err(cannot).map_err(NotSent::Input)?;
-        let body = format.encode(line, &format!("message {number} of standard input"));
-        let body = body.map_err(NotSent::Input)?;
-        known.must_have_fields(format, &body).map_err(NotSent::Input)?;
-        sender.send(&body).await.map_err(NotSent::Error)?;
+/// The lines of standard input, each a message.
+struct Lines<'a> {
+    lines: mpsc::Receiver<io::Result<Bytes>>,
+    format: &'a Format,
+    known: &'a Known<'a>,
+}
+
+impl<'a> Lines<'a> {
+    fn new(console: &mut Console, format: &'a Format, known: &'a Known<'a>) -> io::Result<Self> {
+        Ok(Self { lines: console.stdin_lines(format.is_raw())?, format, known })
     }
-    sender.finish().map_err(NotSent::Error)
+
+    async fn send_all(mut self, sender: &Sender<Bytes>) -> Result<(), NotSent> {
+        let mut number = 0_u64;
+        while let Some(line) = self.lines.recv().await {
+            number += 1;
+            let body = self.body(line, number).map_err(|flaw| match number {
+                1 => NotSent::Input(flaw),
+                // Others went before it.
+                _ => NotSent::Input(flaw.of_stream()),
+            })?;
+            sender.send(&body).await.map_err(NotSent::Error)?;
+        }
+        Ok(())
+    }
+
+    fn body(&self, line: io::Result<Bytes>, number: u64) -> Result<Bytes, Failure> {
+        let name = format!("message {number} of standard input");
+        let line = line.map_err(|error| Failure::usage(format!("cannot read {name}: {error}")))?;
+        let body = self.format.encode(line, &name)?;
+        // Of fields that may be meant, nothing is said between the messages that come.
+        self.known.check_fields(self.format, &body).map_err(|flaw| flaw.of(&name))?;
+        Ok(body)
+    }
 }
 
 /// Nothing more can be sent. Where that is because the stream is over, what it ended with comes after the messages
@@ -162,14 +187,23 @@ async fn after(
 async fn print_all(
     mut receiver: Receiver<Bytes>,
     format: &Format,
+    network: &Network,
     console: &mut Console,
 ) -> Result<(), Failure> {
+    let mut outages = network.outages(Part::Transport);
     loop {
         let next = match receiver.recv().now_or_never() {
             Some(next) => next,
             None => {
                 console.out().flush()?;
-                receiver.recv().await
+                tokio::select! {
+                    biased;
+                    next = receiver.recv() => next,
+                    outage = outages.next() => {
+                        console.say(outage);
+                        continue;
+                    }
+                }
             }
         };
         match next? {

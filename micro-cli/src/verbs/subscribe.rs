@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use micro::Error;
-use micro::broker::{Delivery, SubscribeOptions};
+use micro::broker::{Delivery, SubscribeOptions, Subscription};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -80,7 +80,27 @@ pub(crate) async fn run(
             None => return Err(Error::unavailable("the broker was closed").into()),
         }
     }
+    if args.queue.is_some() {
+        console.out().flush()?;
+        beyond(&mut events, console).await;
+    }
     Ok(())
+}
+
+/// Says how many events were delivered to this member of a queue beyond those that were wanted: no other member gets them.
+async fn beyond(events: &mut Subscription, console: &mut Console) {
+    if let Err(error) = events.close().await {
+        console.error(&error);
+    }
+    let mut beyond = 0_u64;
+    while let Some(Some(event)) = events.next().now_or_never() {
+        beyond += u64::from(event.is_ok());
+    }
+    if beyond > 0 {
+        console.hint(format_args!(
+            "{beyond} more events of the queue were delivered here, and are lost to its other members"
+        ));
+    }
 }
 
 fn print(args: &Subscribe, event: &Delivery, console: &mut Console) -> io::Result<()> {

@@ -1,6 +1,11 @@
 //! A tree of lines.
 
-use crate::console::{Paint, Terminal};
+use std::io::{self, Write};
+
+use crate::console::{Console, Paint, Terminal};
+
+/// Names that are longer have no column: somebody else's name must not become as many spaces on each line.
+const WIDEST: usize = 40;
 
 /// A line, and what belongs to it.
 pub(super) struct Tree {
@@ -19,7 +24,7 @@ impl Tree {
 
     /// A name, and what is said of it.
     pub(super) fn field(name: &str, text: &str) -> Self {
-        let own = |text: &str| Terminal::clean(text).into_owned();
+        let own = |text: &str| Terminal::name(text).into_owned();
         Self { name: own(name), text: own(text), heading: false, children: Vec::new() }
     }
 
@@ -34,17 +39,18 @@ impl Tree {
         }
     }
 
-    /// All lines, each with its end.
-    pub(super) fn lines(&self, terminal: Terminal) -> String {
-        let mut out = terminal.on_stdout(&self.name, Paint::Name) + "\n";
-        self.branches("", terminal, &mut out);
-        out
+    /// Prints all of it.
+    pub(super) fn print(&self, console: &mut Console) -> io::Result<()> {
+        let terminal = console.terminal();
+        writeln!(console.out(), "{}", terminal.on_stdout(&self.name, Paint::Name))?;
+        self.branches("", terminal, console.out())
     }
 
-    fn branches(&self, before: &str, terminal: Terminal, out: &mut String) {
+    fn branches(&self, before: &str, terminal: Terminal, out: &mut impl Write) -> io::Result<()> {
         // What is said stands in a column of its own.
         let said = self.children.iter().filter(|child| !child.text.is_empty());
-        let width = said.map(|child| child.name.chars().count()).max().unwrap_or_default();
+        let width = said.map(|child| child.name.chars().count()).filter(|width| *width <= WIDEST);
+        let width = width.max().unwrap_or_default();
         let mut children = self.children.iter().peekable();
         while let Some(child) = children.next() {
             let (branch, under) = match children.peek() {
@@ -62,10 +68,10 @@ impl Tree {
                     child.text
                 ),
             };
-            out.push_str(&terminal.on_stdout(&format!("{before}{branch}"), Paint::Faint));
-            out.push_str(&line);
-            out.push('\n');
-            child.branches(&format!("{before}{under}"), terminal, out);
+            let branch = terminal.on_stdout(&format!("{before}{branch}"), Paint::Faint);
+            writeln!(out, "{branch}{line}")?;
+            child.branches(&format!("{before}{under}"), terminal, out)?;
         }
+        Ok(())
     }
 }
