@@ -96,7 +96,9 @@ async fn a_backend_of_ones_own_is_looked_at_and_called() {
     let chat = ["stream", "echo", "Echo.Chat"];
     let said = world.prints(&chat, "{\"name\":\"a\"}\n{\"name\":\"b\"}\n").await;
     assert_eq!(said, "{\"greeting\":\"Hello a\"}\n{\"greeting\":\"Hello b\"}\n");
-    assert!(world.prints(&["health", "echo"], "").await.starts_with("echo-1\tok\t"));
+    let (code, stdout, stderr) = world.run(&["health", "echo"], "").await;
+    assert_eq!((code, stderr.as_str()), (0, "1 of 1 nodes of echo are well\n"));
+    assert!(stdout.starts_with("echo-1\tok\t"), "{stdout}");
 }
 
 #[tokio::test]
