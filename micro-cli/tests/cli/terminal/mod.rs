@@ -4,7 +4,7 @@ mod pty;
 
 use micro::{Bytes, Context, Server};
 
-use self::pty::Pty;
+use self::pty::{Pty, left};
 use crate::hostile;
 use crate::snapshot::is_as_in;
 use crate::world::World;
@@ -19,7 +19,7 @@ async fn services_are_a_table_there_and_names_in_a_pipe() {
     let plain = Pty::new(&world).env("NO_COLOR", "1").prints(&["services"]).await;
     is_as_in("terminal/services.txt", &plain);
     let coloured = Pty::new(&world).prints(&["services"]).await;
-    assert!(coloured.contains(COLOUR), "{coloured:?}");
+    assert!(coloured.contains("\u{1b}[2mSERVICE"), "{coloured:?}");
     assert_eq!(without_colours(&coloured), plain);
     // An empty NO_COLOR says nothing.
     assert_eq!(Pty::new(&world).env("NO_COLOR", "").prints(&["services"]).await, coloured);
@@ -63,7 +63,7 @@ async fn health_is_a_table_and_errors_are_red() {
     let (code, said) = Pty::new(&world).runs(&["call", "echo", "Echo.Plain"]).await;
     assert_eq!(code, Some(1));
     let error = r#"{"id":"","code":0,"detail":"plain failure of ","status":""}"#;
-    assert_eq!(said, format!("\u{1b}[31m{error}\u{1b}[0m\n"));
+    assert_eq!(left(&said), format!("\u{1b}[31m{error}\u{1b}[0m\n"));
 }
 
 #[tokio::test]
@@ -74,12 +74,8 @@ async fn a_spinner_turns_while_one_waits_and_is_gone_afterwards() {
     assert_eq!(code, Some(0), "{shown:?}");
     assert!(shown.contains("waiting for Echo.Slow of echo"), "{shown:?}");
     // Its line was cleared before anything else was written there.
-    let after = shown.rsplit("\u{1b}[2K").next().unwrap();
-    assert!(after.trim_start_matches('\r').starts_with("{\n  \"left\": "), "{shown:?}");
-    assert!(!after.contains("waiting"), "{shown:?}");
-    // What takes no longer than a blink shows none, and a pipe never does.
-    let quick = Pty::new(&world).prints(&["call", "echo", "Echo.Who"]).await;
-    assert!(!quick.contains("waiting"), "{quick:?}");
+    assert!(left(&shown).starts_with("{\n  \"left\": "), "{shown:?}");
+    // In a pipe there is none.
     let done = world.micro(&slow).run().await;
     assert_eq!(done.stderr, "");
 }
@@ -99,8 +95,7 @@ async fn ctrl_c_typed_ends_what_runs() {
         let (ended, rest) = pty.ends().await;
         assert_eq!(ended, Some(code), "{words:?}: {rest:?}");
         // No spinner is left behind.
-        let last = rest.rsplit("\u{1b}[2K").next().unwrap();
-        assert!(!last.contains("waiting for"), "{rest:?}");
+        assert!(!left(&rest).contains("waiting for"), "{rest:?}");
     }
 }
 
@@ -128,12 +123,12 @@ async fn names_of_others_steer_no_terminal() {
     ] {
         let (_, shown) = Pty::new(&world).env("NO_COLOR", "1").runs(words).await;
         assert!(shown.contains("hostile"), "{shown:?}");
-        hostile::is_harmless(shown.rsplit("\u{1b}[2K").next().unwrap());
+        hostile::is_harmless(left(&shown));
     }
     let mut watch = Pty::new(&world).env("NO_COLOR", "1").start(&["watch"]);
     let shown = watch.shows("watching; nodes now: 1").await;
     assert!(shown.contains("hostile-1"), "{shown:?}");
-    hostile::is_harmless(shown.rsplit("\u{1b}[2K").next().unwrap());
+    hostile::is_harmless(left(&shown));
 }
 
 #[tokio::test]

@@ -87,12 +87,17 @@ impl Pty {
         self.start(words).ends().await
     }
 
-    /// What a command showed that did what it should.
+    /// What a command left on the terminal that did what it should.
     pub(crate) async fn prints(self, words: &[&str]) -> String {
         let (code, shown) = self.runs(words).await;
         assert_eq!(code, Some(0), "{shown}");
-        shown
+        left(&shown).to_owned()
     }
+}
+
+/// What is left of what was shown: a busy machine may have turned a spinner, whose line was cleared.
+pub(crate) fn left(shown: &str) -> &str {
+    shown.rsplit("\u{1b}[2K").next().unwrap_or(shown).trim_start_matches('\r')
 }
 
 impl OnPty {
