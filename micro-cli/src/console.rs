@@ -18,8 +18,10 @@ use crate::{body, failure};
 
 /// Whoever waits for longer is shown what for.
 const BLINK: Duration = Duration::from_millis(300);
-/// How many lines of standard input are read ahead: each may be as large as a message.
+/// How many lots of lines of standard input are read ahead: a lot may be a line that is as large as a message.
 const AHEAD: usize = 2;
+/// Lines that are there come together up to so many bytes.
+const TOGETHER: usize = 64 << 10;
 
 /// Nothing is shown of a name that is longer; JSON has all of it.
 const LONGEST_NAME: usize = 400;
@@ -141,19 +143,23 @@ impl Console {
     }
 
     /// The lines of standard input, read beside everything else; without their ends. Unless they are raw, none is empty and
-    /// none has white space around it.
-    pub(crate) fn stdin_lines(
-        &mut self,
-        raw: bool,
-    ) -> io::Result<mpsc::Receiver<io::Result<Bytes>>> {
+    /// none has white space around it. Those that are there come together.
+    pub(crate) fn stdin_lines(&mut self, raw: bool) -> io::Result<mpsc::Receiver<LinesRead>> {
         let stdin = self.stdin()?;
         let (tell, told) = mpsc::channel(AHEAD);
         std::thread::spawn(move || {
-            let mut reader = BufReader::new(stdin);
-            while let Some(line) = next_line(&mut reader, raw).transpose() {
-                let over = line.is_err();
-                if tell.blocking_send(line).is_err() || over {
+            let mut reader = BufReader::with_capacity(TOGETHER, stdin);
+            loop {
+                let mut lines = Vec::new();
+                let over = read_lines(&mut reader, raw, &mut lines);
+                if !lines.is_empty() && tell.blocking_send(Ok(lines)).is_err() {
                     return;
+                }
+                match over {
+                    Ok(false) => {}
+                    Ok(true) => return,
+                    // Whoever asked may have given up.
+                    Err(error) => return drop(tell.blocking_send(Err(error))),
                 }
             }
         });
@@ -279,27 +285,34 @@ fn painted(text: &str, paint: Paint, coloured: bool) -> String {
     format!("{style}{text}{style:#}")
 }
 
-/// The next line; of those that are not raw, the next that is not empty.
-fn next_line(reader: &mut impl BufRead, raw: bool) -> io::Result<Option<Bytes>> {
-    loop {
+/// Lines of standard input, at least one.
+pub(crate) type LinesRead = io::Result<Vec<Bytes>>;
+
+/// Reads lines until there is one and no other is there already; true at the end of all.
+fn read_lines<R: Read>(
+    reader: &mut BufReader<R>,
+    raw: bool,
+    lines: &mut Vec<Bytes>,
+) -> io::Result<bool> {
+    while lines.is_empty() || reader.buffer().contains(&b'\n') {
         let mut line = Vec::new();
-        let read = reader.by_ref().take(body::MOST as u64 + 1).read_until(b'\n', &mut line)?;
-        if read == 0 {
-            return Ok(None);
+        if reader.by_ref().take(body::MOST as u64 + 1).read_until(b'\n', &mut line)? == 0 {
+            return Ok(true);
         }
         if line.len() > body::MOST {
             let text = format!("it has more than {} bytes", body::MOST);
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
         }
         let line = Bytes::from(line);
-        if raw {
-            return Ok(Some(line.slice_ref(line.strip_suffix(b"\n").unwrap_or(&line))));
-        }
-        let text = line.trim_ascii();
-        if !text.is_empty() {
-            return Ok(Some(line.slice_ref(text)));
+        let text = match raw {
+            true => line.strip_suffix(b"\n").unwrap_or(&line),
+            false => line.trim_ascii(),
+        };
+        if raw || !text.is_empty() {
+            lines.push(line.slice_ref(text));
         }
     }
+    Ok(false)
 }
 
 impl fmt::Debug for Console {

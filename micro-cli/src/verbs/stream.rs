@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::args::Stream;
-use crate::console::Console;
+use crate::console::{Console, LinesRead};
 use crate::failure::Failure;
 use crate::format::Format;
 use crate::known::Known;
@@ -132,7 +132,7 @@ enum NotSent {
 
 /// The lines of standard input, each a message.
 struct Lines<'a> {
-    lines: mpsc::Receiver<io::Result<Bytes>>,
+    lines: mpsc::Receiver<LinesRead>,
     format: &'a Format,
     known: &'a Known<'a>,
 }
@@ -144,14 +144,20 @@ impl<'a> Lines<'a> {
 
     async fn send_all(mut self, sender: &Sender<Bytes>) -> Result<(), NotSent> {
         let mut number = 0_u64;
-        while let Some(line) = self.lines.recv().await {
-            number += 1;
-            let body = self.body(line, number).map_err(|flaw| match number {
-                1 => NotSent::Input(flaw),
-                // Others went before it.
-                _ => NotSent::Input(flaw.of_stream()),
-            })?;
-            sender.send(&body).await.map_err(NotSent::Error)?;
+        while let Some(read) = self.lines.recv().await {
+            let (lines, error) = match read {
+                Ok(lines) => (lines, None),
+                Err(error) => (Vec::new(), Some(error)),
+            };
+            for line in lines.into_iter().map(Ok).chain(error.map(Err)) {
+                number += 1;
+                let body = self.body(line, number).map_err(|flaw| match number {
+                    1 => NotSent::Input(flaw),
+                    // Others went before it.
+                    _ => NotSent::Input(flaw.of_stream()),
+                })?;
+                sender.send(&body).await.map_err(NotSent::Error)?;
+            }
         }
         Ok(())
     }
