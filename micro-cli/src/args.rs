@@ -258,6 +258,7 @@ impl Line {
             }
             let (short, hide) =
                 (arg.get_id() == "nats_address", nothing_here(arg.get_id().as_str()));
+            let hide = hide || arg.is_hide_set();
             let arg = if hide { arg.env(None::<&str>) } else { arg };
             arg.global(true).hide_short_help(!short).hide(hide)
         });

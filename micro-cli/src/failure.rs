@@ -6,6 +6,8 @@ use std::io;
 use micro::{Error, RequestState};
 use serde::Serialize;
 
+use crate::json;
+
 /// Why the command did not do what it was asked to.
 pub(crate) enum Failure {
     /// It was tried: the error, and what may help.
@@ -88,13 +90,5 @@ pub(crate) fn line(error: &Error) -> String {
     };
     // Four plain fields always encode.
     let line = serde_json::to_string(&line).unwrap_or_else(|_| error.detail().to_owned());
-    if !line.contains(char::is_control) {
-        return line;
-    }
-    // JSON leaves some of them as they are, and terminals obey these too.
-    let escaped = |c: char| match c.is_control() {
-        true => format!("\\u{:04x}", u32::from(c)),
-        false => c.into(),
-    };
-    line.chars().map(escaped).collect()
+    json::harmless(&line).into_owned()
 }

@@ -126,6 +126,11 @@ pub(crate) fn print(console: &mut Console, body: &[u8], only: bool) -> io::Resul
     };
     let out = console.out();
     match json::flaw(body) {
+        None if terminal.stdout => {
+            // Of JSON it can only be the same text.
+            let text = String::from_utf8_lossy(body);
+            json::write(out, json::harmless(&text).as_bytes(), layout)?;
+        }
         None => json::write(out, body, layout)?,
         // A terminal is steered by nobody else.
         Some(_) if terminal.stdout => {

@@ -1,6 +1,7 @@
 //! JSON as people and programs read it: written as it was, but for white space and colours. No number is read and
 //! written again, no key is sorted, and nothing but a piece of it is held.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 
 use clap::builder::styling::{AnsiColor, Style};
@@ -21,6 +22,23 @@ pub(crate) enum Layout {
 /// Why this is no JSON, with the place.
 pub(crate) fn flaw(text: &[u8]) -> Option<String> {
     serde_json::from_slice::<IgnoredAny>(text).err().map(|error| error.to_string())
+}
+
+/// The same JSON with what JSON leaves as it is and terminals obey, U+007F to U+009F, as escapes.
+pub(crate) fn harmless(json: &str) -> Cow<'_, str> {
+    if !json.contains(steers) {
+        return json.into();
+    }
+    let escaped = |c: char| match steers(c) {
+        true => format!("\\u{:04x}", u32::from(c)),
+        false => c.into(),
+    };
+    json.chars().map(escaped).collect::<String>().into()
+}
+
+/// Not so the white space between values.
+fn steers(c: char) -> bool {
+    c.is_control() && !c.is_ascii_whitespace()
 }
 
 /// Writes JSON that has no [`flaw`]; what has one comes out as something, without a panic.

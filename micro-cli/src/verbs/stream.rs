@@ -31,19 +31,20 @@ pub(crate) async fn run(
     let target = &args.target;
     let format = Format::of(target)?;
     let terminal = console.terminal();
-    let known = terminal.waiting("looking for the service", Known::find(target, network)).await?;
-    known.must_be_stream(true)?;
     let only = match &args.body {
         None => None,
         Some(body) => {
             let (input, name) = body.read(console).await?;
-            let body = format.encode(input, &name)?;
-            if let Some(hint) = known.check_fields(&format, &body)? {
-                console.hint(hint);
-            }
-            Some(body)
+            Some(format.encode(input, &name)?)
         }
     };
+    let known = terminal.waiting("looking for the service", Known::find(target, network)).await?;
+    known.must_be_stream(true)?;
+    if let Some(body) = &only
+        && let Some(hint) = known.check_fields(&format, body)?
+    {
+        console.hint(hint);
+    }
     let opening = open(args, &format, only, network);
     let what = format!("opening {} of {}", target.endpoint, target.service);
     let (sender, receiver) = terminal.waiting(&what, opening).await?;

@@ -43,15 +43,16 @@ async fn members_of_a_queue_share_and_others_hear_all() {
         members.push(world.subscriber(&["jobs", "--queue=workers"]).await);
     }
     let all = world.subscriber(&["jobs", "--count=40"]).await;
-    let folder = world.client();
+    let publisher = world.client();
     for number in 0..40 {
-        folder.publish("jobs", &number).await.unwrap();
+        publisher.publish("jobs", &number).await.unwrap();
     }
     let all = lines(all).await;
     assert_eq!(all, (0..40).map(|number| number.to_string()).collect::<Vec<_>>());
     // It goes to each member in order, so that this is the last that either hears.
-    let last = world.subscriber(&["jobs", "--count=1"]).await;
-    folder.publish("jobs", &"last").await.unwrap();
+    let mut last = world.subscriber(&["jobs", "--count=1"]).await;
+    publisher.publish("jobs", &"last").await.unwrap();
+    assert_eq!(last.line().await, "\"last\"");
     last.end().await.fine();
     let mut shared = Vec::new();
     for member in members {

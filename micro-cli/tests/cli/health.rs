@@ -12,7 +12,8 @@ use crate::world::World;
 async fn every_node_is_asked_and_all_are_well() {
     let (world, _echo) = World::with_echo().await;
     let _other = world.echo("2").await;
-    let printed = world.prints(&["health", "echo"]).await;
+    let done = world.micro(&["health", "echo"]).run().await;
+    let printed = done.fine_with("2 of 2 nodes of echo are well\n");
     let lines: Vec<Vec<&str>> = printed.lines().map(|line| line.split('\t').collect()).collect();
     assert_eq!(lines.len(), 2, "{printed}");
     for (line, node) in lines.iter().zip(["echo-1", "echo-2"]) {
@@ -24,7 +25,8 @@ async fn every_node_is_asked_and_all_are_well() {
 #[tokio::test]
 async fn as_json_a_node_is_an_object() {
     let (world, _echo) = World::with_echo().await;
-    let printed = world.prints(&["health", "echo", "--json"]).await;
+    let done = world.micro(&["health", "echo", "--json"]).run().await;
+    let printed = done.fine_with("1 of 1 nodes of echo are well\n");
     let mut found: Value = serde_json::from_str(&printed).unwrap();
     assert!(found["millis"].take().as_f64().unwrap() > 0.0, "{printed}");
     let expected = json!({ "node": "echo-1", "version": "latest", "address": "echo.1", "well": true,
@@ -54,7 +56,7 @@ async fn a_node_that_does_not_answer_is_not_well_and_the_others_are() {
     let (error, _) = done.failed_after_all();
     assert_eq!(
         (&error["code"], &error["detail"]),
-        (&json!(503), &json!("of 2 nodes of echo 1 are not well"))
+        (&json!(503), &json!("1 of 2 nodes of echo are well"))
     );
     assert!(done.took < Duration::from_secs(10), "{:?}", done.took);
 }
@@ -64,9 +66,11 @@ async fn a_node_that_does_not_answer_is_not_well_and_the_others_are() {
 async fn a_node_that_is_stopped_in_its_tracks_is_not_found_and_does_not_answer_at_its_address() {
     let (world, _echo) = World::with_echo().await;
     let paused = Node::start(&world, "paused").await;
-    assert_eq!(world.prints(&["health", "echo"]).await.lines().count(), 2);
+    let health = world.micro(&["health", "echo"]).run().await;
+    assert_eq!(health.fine_with("2 of 2 nodes of echo are well\n").lines().count(), 2);
     paused.pause();
-    assert_eq!(world.prints(&["health", "echo"]).await.lines().count(), 1);
+    let health = world.micro(&["health", "echo"]).run().await;
+    assert_eq!(health.fine_with("1 of 1 nodes of echo are well\n").lines().count(), 1);
     let at = ["call", "echo", "Echo.Who", "--address=echo.paused", "--timeout=300ms"];
     let done = world.micro(&at).run().await;
     let (error, hints) = done.failed();
@@ -77,10 +81,11 @@ async fn a_node_that_is_stopped_in_its_tracks_is_not_found_and_does_not_answer_a
 #[tokio::test]
 async fn what_a_node_says_of_itself_is_told() {
     let world = World::new().await;
-    let ill = |answer: fn() -> micro::Result<Value>| {
+    type Answer = fn() -> micro::Result<Value>;
+    let ill = |answer: Answer| {
         Server::new().handler("Debug.Health", move |_: Context, _: Value| async move { answer() })
     };
-    let nodes: [(&str, fn() -> micro::Result<Value>, &str); 4] = [
+    let nodes: [(&str, Answer, &str); 4] = [
         ("1", || Ok(json!({ "status": "starting" })), "answers that it is \"starting\""),
         ("2", || Ok(json!("fine")), "answers Debug.Health with something else"),
         ("3", || Err(Error::with_code(500, "out of paper")), "answers with an error: out of paper"),
@@ -88,7 +93,6 @@ async fn what_a_node_says_of_itself_is_told() {
     ];
     let (mut running, mut expected) = (Vec::new(), Vec::new());
     for (id, answer, state) in nodes {
-        // They answer to whoever starts them too, as soon as they can.
         let address = format!("press.{id}");
         let service = crate::world::service(&world.nats.address(), "press", id).server(ill(answer));
         running.push(service.build().unwrap().start().await.unwrap());
@@ -102,7 +106,7 @@ async fn what_a_node_says_of_itself_is_told() {
         .map(|node| (node["address"].as_str().unwrap().to_owned(), node["state"].as_str().unwrap()))
         .collect();
     assert_eq!(told, expected);
-    assert_eq!(done.failed_after_all().0["detail"], "of 4 nodes of press 3 are not well");
+    assert_eq!(done.failed_after_all().0["detail"], "1 of 4 nodes of press are well");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -79,8 +79,8 @@ async fn it_ends_a_stream_and_the_handler_sees_that_the_caller_gave_up() {
     let world = World::new().await;
     let (tell, mut ends) = mpsc::channel(1);
     let _watched = world.serve("watched", "1", watched(tell)).await;
+    let mut wire = world.subscriber(&["watched.1", "--json"]).await;
     for signal in [Signal::INT, Signal::TERM] {
-        let mut wire = world.subscriber(&["watched.1", "--json"]).await;
         let mut listen = world.micro(&["stream", "watched", "Watched.Listen"]).start();
         listen.types("1").await;
         assert_eq!(listen.line().await, "1");

@@ -70,7 +70,8 @@ async fn an_endless_verb_ends_with_its_reader() {
 #[tokio::test]
 async fn a_full_disk_is_an_error_that_is_told() {
     let (world, _echo) = World::with_echo().await;
-    let lines: [&[&str]; 8] = [
+    let lines: [&[&str]; 9] = [
+        &["--help"],
         &["completions", "bash"],
         &["services"],
         &["services", "--json"],

@@ -182,8 +182,7 @@ impl Done {
     /// Standard output of one that did what it should, and had nothing else to say.
     #[track_caller]
     pub(crate) fn fine(self) -> String {
-        assert_eq!((self.code(), self.stderr.as_str()), (Some(0), ""), "{self:?}");
-        self.stdout
+        self.fine_with("")
     }
 
     /// The error's JSON of one that failed without anything on standard output, and the hints after it.
@@ -196,14 +195,28 @@ impl Done {
     /// The same of one whose standard output is as it should be.
     #[track_caller]
     pub(crate) fn failed_after_all(&self) -> (Value, Vec<&str>) {
+        self.failed_after("")
+    }
+
+    /// The same of one that said this on standard error before it failed.
+    #[track_caller]
+    pub(crate) fn failed_after(&self, said: &str) -> (Value, Vec<&str>) {
         assert_eq!(self.code(), Some(1), "{self:?}");
-        let mut lines = self.stderr.lines();
+        let stderr = self.stderr.strip_prefix(said);
+        let mut lines = stderr.unwrap_or_else(|| panic!("{self:?}")).lines();
         let first = lines.next().unwrap_or_default();
         let error = serde_json::from_str(first);
         let error: Value = error.unwrap_or_else(|error| panic!("{error}: {self:?}"));
         let keys: Vec<&String> = error.as_object().unwrap().keys().collect();
         assert_eq!(keys, ["code", "detail", "id", "status"], "{self:?}");
         (error, lines.collect())
+    }
+
+    /// Standard output of one that did what it should, and said this on standard error.
+    #[track_caller]
+    pub(crate) fn fine_with(self, said: &str) -> String {
+        assert_eq!((self.code(), self.stderr.as_str()), (Some(0), said), "{self:?}");
+        self.stdout
     }
 
     /// What is said of wrong usage.

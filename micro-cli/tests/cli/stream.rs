@@ -74,9 +74,11 @@ async fn a_line_that_is_no_json_ends_it_and_is_told_by_its_number() {
     chat.types("{\"name\":\"Bob\"}").await;
     assert_eq!(chat.json().await, json!({ "greeting": "Hello Bob" }));
     chat.types("{\"name\": Bob}").await;
-    let said = chat.end().await.misused();
+    let done = chat.end().await;
+    let (error, _) = done.failed();
     let expected = "message 2 of standard input is no JSON: expected value at line 1 column 10";
-    assert!(said.contains(expected), "{said}");
+    assert!(error["detail"].as_str().unwrap().starts_with(expected), "{error}");
+    assert_eq!((&error["id"], &error["code"]), (&json!("micro"), &json!(400)));
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use crate::snapshot::is_as_in;
 
 #[tokio::test]
 async fn wrong_usage_is_explained_on_standard_error() {
-    let lines: [&[&str]; 31] = [
+    let lines: [&[&str]; 32] = [
         &["serve"],
         &["servces"],
         &["services", "--jsn"],
@@ -32,6 +32,7 @@ async fn wrong_usage_is_explained_on_standard_error() {
         &["call", "echo", "Echo.Call", "--proto", "missing.proto"],
         &["call", "echo", "Echo.Call", "--content-type", "text/plain"],
         &["call", "echo", "Echo.Call", "-I", "protos"],
+        &["stream", "echo", "Echo.Count", "{"],
         &["stream", "echo", "Echo.Count", "--idle", "x"],
         &["publish", "a.*", "{}"],
         &["publish", "events", "no JSON"],

@@ -41,9 +41,20 @@ impl World {
 
     /// A subscriber that hears whatever is published from now on.
     pub(crate) async fn subscriber(&self, words: &[&str]) -> Program {
+        let before = self.subscriptions(words[0]).await;
         let mut subscriber = self.micro(&[&["subscribe"], words].concat()).start();
         subscriber.says("subscribed to").await;
+        // It says so when that is on its way to NATS.
+        let heard = async { while self.subscriptions(words[0]).await <= before {} };
+        timeout(LIMIT, heard).await.expect("NATS does not hear of the subscription");
         subscriber
+    }
+
+    /// How many subscriptions of this subject NATS has.
+    async fn subscriptions(&self, subject: &str) -> usize {
+        let all = self.nats.monitor("/subsz?subs=1").await;
+        let all = all["subscriptions_list"].as_array().into_iter().flatten();
+        all.filter(|one| one["subject"] == subject).count()
     }
 
     /// A node of `echo`, which is dead when it is dropped.
