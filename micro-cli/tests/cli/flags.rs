@@ -112,7 +112,24 @@ async fn the_time_that_a_call_has_is_given_by_the_flag_of_a_service_too() {
 #[tokio::test]
 async fn what_happens_beneath_is_on_standard_error_if_rust_log_asks_for_it() {
     let (world, _echo) = World::with_echo().await;
-    let done = world.micro(&["services"]).env("RUST_LOG", "debug").run().await;
-    assert_eq!((done.code(), done.stdout.as_str()), (Some(0), "echo\n"));
-    assert!(done.stderr.contains("connected to NATS"), "{done:?}");
+    for level in ["info", "debug"] {
+        let done = world.micro(&["services"]).env("RUST_LOG", level).run().await;
+        assert_eq!((done.code(), done.stdout.as_str()), (Some(0), "echo\n"));
+        assert!(done.stderr.contains("connected to NATS"), "{done:?}");
+        // Colours are for terminals.
+        assert!(!done.stderr.contains('\u{1b}'), "{done:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_the_environment_says_for_servers_is_not_looked_at() {
+    let (world, _echo) = World::with_echo().await;
+    let servers = |words: &[&str]| {
+        let words = world.micro(words).env("MICRO_REGISTER_TTL", "60s");
+        words.env("MICRO_REGISTER_INTERVAL", "soon").env("MICRO_SERVER_METADATA", "zone")
+    };
+    assert_eq!(servers(&["services"]).run().await.fine(), "echo\n");
+    let call = ["call", "echo", "Echo.Who"];
+    assert_eq!(servers(&call).run().await.fine(), "{\"greeting\":\"echo-1\"}\n");
+    assert!(servers(&["completions", "bash"]).run().await.fine().contains("_micro"));
 }

@@ -3,6 +3,7 @@
 
 mod node;
 mod program;
+mod registrant;
 mod snapshot;
 mod world;
 
@@ -11,19 +12,25 @@ mod bodies;
 mod call;
 mod errors;
 mod events;
+mod fields;
 mod flags;
 mod health;
 mod help;
 mod hostile;
+mod imports;
 mod interrupt;
+mod late;
 mod look;
 #[cfg(target_os = "linux")]
 mod memory;
 mod outages;
 mod output;
+mod oversized;
 mod protobuf;
+mod queue;
 mod shells;
 mod stream;
+mod stuck;
 #[cfg(target_os = "linux")]
 mod terminal;
 mod usage;

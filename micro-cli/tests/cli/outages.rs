@@ -142,6 +142,25 @@ async fn a_stream_that_may_have_lost_messages_ends_with_an_error_that_says_so() 
 }
 
 #[tokio::test]
+async fn a_stream_says_first_that_nats_is_away_and_fails_when_it_is_back() {
+    let (mut world, _echo) = World::with_echo().await;
+    let slow = ["stream", "echo", "Echo.Count", r#"{"count":2,"millis":600000}"#];
+    let mut stream = world.micro(&slow).start();
+    assert_eq!(stream.json().await, json!({ "value": 1 }));
+    world.nats.kill().await;
+    let first = stream.says("").await;
+    assert!(first.contains(&world.nats.address()), "{first}");
+    assert!(first.ends_with("waiting for it"), "{first}");
+    world.nats.restart().await;
+    let done = stream.end().await;
+    // It may see that NATS is back before it knows what that means for the stream.
+    let back = done.stderr.strip_prefix("it is back\n").map_or("", |_| "it is back\n");
+    let (error, _) = done.failed_after(back);
+    assert_eq!(error["code"], 503, "{error}");
+    assert_eq!(done.stdout, "");
+}
+
+#[tokio::test]
 async fn a_call_in_flight_is_unknown_and_has_its_time() {
     let mut world = World::new().await;
     let (tell, mut runs) = mpsc::channel(1);
@@ -160,4 +179,23 @@ async fn a_call_in_flight_is_unknown_and_has_its_time() {
     let (error, hints) = done.failed();
     assert!([408, 503].contains(&error["code"].as_i64().unwrap()), "{error}");
     assert_eq!(hints, ["hint: whether it ran is not known"], "{error}");
+}
+
+#[tokio::test]
+async fn a_broker_that_is_away_is_nothing_to_who_does_not_need_it() {
+    let (world, _echo) = World::with_echo().await;
+    let nowhere = NatsServer::stopped(&[]);
+    let broker = format!("--broker_address={}", nowhere.address());
+    let lines: [(&[&str], &str); 2] =
+        [(&["services"], "echo\n"), (&["call", "echo", "Echo.Who"], "{\"greeting\":\"echo-1\"}\n")];
+    for (words, printed) in lines {
+        let mut quickest = Duration::MAX;
+        for _ in 0..TRIES {
+            let done = world.micro(&[&[&*broker], words].concat()).run().await;
+            quickest = quickest.min(done.took);
+            assert_eq!(done.fine(), printed);
+        }
+        // It waits for nothing that is not there, not even when it says goodbye.
+        assert!(quickest < Duration::from_secs(1), "{words:?}: {quickest:?}");
+    }
 }

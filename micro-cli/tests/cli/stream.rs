@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use crate::program::Done;
 use crate::world::World;
 
 fn values(numbers: impl IntoIterator<Item = u32>) -> String {
@@ -79,6 +80,52 @@ async fn a_line_that_is_no_json_ends_it_and_is_told_by_its_number() {
     let expected = "message 2 of standard input is no JSON: expected value at line 1 column 10";
     assert!(error["detail"].as_str().unwrap().starts_with(expected), "{error}");
     assert_eq!((&error["id"], &error["code"]), (&json!("micro"), &json!(400)));
+}
+
+#[tokio::test]
+async fn the_good_lines_before_a_bad_one_are_answered() {
+    let (world, _echo) = World::with_echo().await;
+    let good = "{\"name\":\"Ann\"}\n{\"name\":\"Bob\"}\n";
+    for (bad, flaw) in [
+        ("{\"name\": Cat}\n", "message 3 of standard input is no JSON: expected value"),
+        ("{\"nmae\":\"Cat\"}\n", "message 3 of standard input: Req has no field \"nmae\""),
+    ] {
+        let chat = world.micro(&["stream", "echo", "Echo.Chat"]);
+        let done = chat.input(format!("{good}{bad}{good}")).run().await;
+        assert_eq!(done.stdout, "{\"greeting\":\"Hello Ann\"}\n{\"greeting\":\"Hello Bob\"}\n");
+        is_given_up(&done, flaw);
+    }
+}
+
+#[tokio::test]
+async fn a_mistyped_field_is_told_with_the_number_of_its_line() {
+    let (world, _echo) = World::with_echo().await;
+    let chat = || world.micro(&["stream", "echo", "Echo.Chat"]);
+    let done = chat().input("{\"name\":\"Ann\"}\n{\"vaule\":1}\n").run().await;
+    assert_eq!(done.stdout, "{\"greeting\":\"Hello Ann\"}\n");
+    is_given_up(&done, "message 2 of standard input: Req has no field \"vaule\", but \"value\"");
+}
+
+#[tokio::test]
+async fn a_first_line_that_is_bad_is_wrong_usage() {
+    let (world, _echo) = World::with_echo().await;
+    for (bad, flaw) in [
+        ("{\"name\": Ann}\n", "message 1 of standard input is no JSON"),
+        ("{\"nmae\":\"Ann\"}\n", "message 1 of standard input: Req has no field \"nmae\""),
+    ] {
+        let chat = world.micro(&["stream", "echo", "Echo.Chat"]);
+        let said = chat.input(format!("{bad}{{}}\n")).run().await.misused();
+        assert!(said.contains(flaw), "{said}");
+    }
+}
+
+/// It ended in the middle of its stream, for this reason.
+#[track_caller]
+fn is_given_up(done: &Done, flaw: &str) {
+    let (error, hints) = done.failed_after_all();
+    assert_eq!((&error["id"], &error["code"], hints.len()), (&json!("micro"), &json!(400), 0));
+    let detail = error["detail"].as_str().unwrap();
+    assert!(detail.starts_with(flaw) && detail.ends_with("; the stream was given up"), "{detail}");
 }
 
 #[tokio::test]

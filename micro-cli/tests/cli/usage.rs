@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use crate::program::Micro;
 use crate::snapshot::is_as_in;
+use crate::world::World;
 
 #[tokio::test]
 async fn wrong_usage_is_explained_on_standard_error() {
@@ -61,6 +62,22 @@ async fn an_unknown_backend_is_answered_with_those_that_there_are() {
     assert!(said.contains("no registry is called \"consul\""), "{said}");
     let said = Micro::new(&["--profile=clouds", "services"]).run().await.misused();
     assert!(said.contains("[possible values: local, nats]"), "{said}");
+}
+
+#[tokio::test]
+async fn metadata_and_addresses_that_cannot_go_over_the_wire_are_wrong_usage() {
+    let (world, _echo) = World::with_echo().await;
+    for (flag, named) in [
+        (["-m", "Micro-Topic=x"], "Micro-Topic"),
+        (["-m", "micro-endpoint=x"], "micro-endpoint"),
+        (["--address", "a*b"], "a*b"),
+        (["--address", "a b"], "a b"),
+    ] {
+        for verb in [["call", "echo", "Echo.Who"], ["stream", "echo", "Echo.Sum"]] {
+            let said = world.micro(&[&verb[..], &flag].concat()).run().await.misused();
+            assert!(said.contains(named), "{flag:?}: {said}");
+        }
+    }
 }
 
 #[tokio::test]

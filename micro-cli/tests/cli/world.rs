@@ -45,13 +45,18 @@ impl World {
         let mut subscriber = self.micro(&[&["subscribe"], words].concat()).start();
         subscriber.says("subscribed to").await;
         // It says so when that is on its way to NATS.
-        let heard = async { while self.subscriptions(words[0]).await <= before {} };
-        timeout(LIMIT, heard).await.expect("NATS does not hear of the subscription");
+        self.more_subscriptions(words[0], before).await;
         subscriber
     }
 
+    /// Waits until NATS has more subscriptions of this subject than before.
+    pub(crate) async fn more_subscriptions(&self, subject: &str, before: usize) {
+        let heard = async { while self.subscriptions(subject).await <= before {} };
+        timeout(LIMIT, heard).await.expect("NATS does not hear of the subscription");
+    }
+
     /// How many subscriptions of this subject NATS has.
-    async fn subscriptions(&self, subject: &str) -> usize {
+    pub(crate) async fn subscriptions(&self, subject: &str) -> usize {
         let all = self.nats.monitor("/subsz?subs=1").await;
         let all = all["subscriptions_list"].as_array().into_iter().flatten();
         all.filter(|one| one["subject"] == subject).count()
