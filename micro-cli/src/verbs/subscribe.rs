@@ -11,6 +11,7 @@ use micro::broker::{
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
+use tokio::task::coop::consume_budget;
 use tokio::time::timeout;
 
 use crate::args::Subscribe;
@@ -63,6 +64,8 @@ pub(crate) async fn run(
     let mut left = args.count.unwrap_or(u64::MAX);
     let mut outages = network.outages(Part::Broker);
     while left > 0 {
+        // Ctrl-C has its turn, however much comes.
+        consume_budget().await;
         let next = match events.next().now_or_never() {
             Some(next) => next,
             None => {
