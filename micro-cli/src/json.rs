@@ -7,6 +7,8 @@ use std::io::{self, Write};
 use clap::builder::styling::{AnsiColor, Style};
 use serde::de::IgnoredAny;
 
+use crate::console;
+
 /// Nothing is indented deeper: somebody else's brackets must not become a thousand times as many spaces.
 const DEEPEST: usize = 40;
 
@@ -24,7 +26,7 @@ pub(crate) fn flaw(text: &[u8]) -> Option<String> {
     serde_json::from_slice::<IgnoredAny>(text).err().map(|error| error.to_string())
 }
 
-/// The same JSON with what JSON leaves as it is and terminals obey, U+007F to U+009F, as escapes.
+/// The same JSON with what JSON leaves as it is and terminals obey, such as U+007F to U+009F, as escapes.
 pub(crate) fn harmless(json: &str) -> Cow<'_, str> {
     if !json.contains(steers) {
         return json.into();
@@ -38,7 +40,7 @@ pub(crate) fn harmless(json: &str) -> Cow<'_, str> {
 
 /// Not so the white space between values.
 fn steers(c: char) -> bool {
-    c.is_control() && !c.is_ascii_whitespace()
+    console::steers(c) && !c.is_ascii_whitespace()
 }
 
 /// Writes JSON that has no [`flaw`]; what has one comes out as something, without a panic.

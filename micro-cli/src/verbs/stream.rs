@@ -11,6 +11,7 @@ use micro::codec::Raw;
 use micro::stream::{Receiver, Sender};
 use micro::{Error, ErrorKind};
 use tokio::sync::mpsc;
+use tokio::task::coop::consume_budget;
 use tokio::time::timeout;
 
 use crate::args::Stream;
@@ -199,6 +200,8 @@ async fn print_all(
 ) -> Result<(), Failure> {
     let mut outages = network.outages(Part::Transport);
     loop {
+        // Others have their turn, however much comes: what is sent, and Ctrl-C.
+        consume_budget().await;
         let next = match receiver.recv().now_or_never() {
             Some(next) => next,
             None => {

@@ -1,19 +1,27 @@
 //! `micro subscribe`: events as they come.
 
 use std::io::{self, Write};
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
 use micro::Error;
-use micro::broker::{Delivery, SubscribeOptions, Subscription};
+use micro::broker::{
+    Broker, Delivery, Message, SubscribeOptions, Subscription, Topic, TopicFilter,
+};
 use serde::Serialize;
 use serde_json::value::RawValue;
+use tokio::task::coop::consume_budget;
+use tokio::time::timeout;
 
 use crate::args::Subscribe;
 use crate::console::{Console, Paint, Terminal};
 use crate::failure::Failure;
 use crate::network::{Network, Part};
 use crate::{format, json};
+
+/// How long an event takes that comes back, at most.
+const ECHO: Duration = Duration::from_secs(1);
 
 /// An event as programs read it.
 #[derive(Serialize)]
@@ -46,8 +54,9 @@ pub(crate) async fn run(
     let broker = network.client.broker();
     let subscribing = network.reach(&[Part::Broker], async {
         let subscription = broker.subscribe(&args.topic, options).await?;
-        // From here on nothing is missed.
         broker.flush().await?;
+        // From here on nothing is missed.
+        in_place(&**broker).await?;
         Ok(subscription)
     });
     let mut events = console.terminal().waiting("subscribing", subscribing).await?;
@@ -55,6 +64,8 @@ pub(crate) async fn run(
     let mut left = args.count.unwrap_or(u64::MAX);
     let mut outages = network.outages(Part::Broker);
     while left > 0 {
+        // Ctrl-C has its turn, however much comes.
+        consume_budget().await;
         let next = match events.next().now_or_never() {
             Some(next) => next,
             None => {
@@ -84,6 +95,20 @@ pub(crate) async fn run(
         console.out().flush()?;
         beyond(&mut events, console).await;
     }
+    Ok(())
+}
+
+/// Waits until what was subscribed before is subscribed: until an event to a topic of its own has come back. Where that is
+/// not allowed, for as long as it would have taken.
+async fn in_place(broker: &dyn Broker) -> micro::Result<()> {
+    let since = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    let topic = format!("micro-cli.{}.{}", std::process::id(), since.as_nanos());
+    let mut echo =
+        broker.subscribe(&TopicFilter::new(&topic)?, SubscribeOptions::default()).await?;
+    broker.publish(&Topic::new(topic)?, Message::default()).await?;
+    broker.flush().await?;
+    // Late or never, it says no more than that.
+    let _ = timeout(ECHO, echo.next()).await;
     Ok(())
 }
 

@@ -14,7 +14,7 @@ use super::nodes::Nodes;
 use super::pool::Lease;
 use super::select::{Failed, pick};
 use super::target::Target;
-use crate::clock::{NEVER, after};
+use crate::clock::{NEVER, after, in_millis};
 use crate::hub::Limit;
 
 impl OutgoingCall {
@@ -211,7 +211,7 @@ impl OutgoingCall {
             Ok(reply) => Ok(reply?),
             Err(RequestState::NotSent) => Err(not_sent(self.no_room()).into()),
             Err(state) => {
-                let waited = call.timeout.unwrap_or_default();
+                let waited = in_millis(call.timeout.unwrap_or_default());
                 let detail = format!("no answer from {endpoint} of {service} within {waited:?}");
                 Err(Error::timeout(detail).with_request(state).into())
             }

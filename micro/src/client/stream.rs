@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout_at};
 use super::run::{Attempt, Failure, not_sent, where_from};
 use super::target::Target;
 use super::{Filter, OutgoingCall};
+use crate::clock::in_millis;
 use crate::hub::{Opening, StreamTimes, lock};
 use crate::stream::{Bidirectional, ClientStream, End, Receiver, Sender};
 
@@ -247,7 +248,7 @@ impl Attempt for OpensStream<'_> {
                 Err(closed.with_request(RequestState::Unknown).into())
             }
             Err(_) => {
-                let waited = limit.saturating_duration_since(now);
+                let waited = in_millis(limit.saturating_duration_since(now));
                 let detail =
                     format!("no sign of {} of {} within {waited:?}", call.endpoint, call.service);
                 Err(Error::timeout(detail).with_request(RequestState::Unknown).into())
