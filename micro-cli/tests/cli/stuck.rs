@@ -23,8 +23,10 @@ const LARGE: usize = 500_000;
 /// What ends a process that is asked to end.
 const SIGNALS: [Signal; 3] = [Signal::INT, Signal::TERM, Signal::HUP];
 
-const STREAM: [&str; 4] = ["stream", "large", "Large.Stream", "{}"];
-const CALL: [&str; 3] = ["call", "large", "Large.Reply"];
+/// A registry that has to be asked may answer too late beside so much that is sent.
+const AT: &str = "--address=large.1";
+const STREAM: [&str; 5] = ["stream", "large", "Large.Stream", "{}", AT];
+const CALL: [&str; 4] = ["call", "large", "Large.Reply", AT];
 
 /// How long a command has for its last words; a second Ctrl-C ends it sooner.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -34,17 +36,23 @@ const TRIES: usize = 4;
 
 /// Endpoints whose messages are large.
 fn large() -> Server {
-    let message = || Bytes::from(format!("\"{}\"", "x".repeat(LARGE)));
+    let message = Bytes::from(format!("\"{}\"", "x".repeat(LARGE)));
+    let reply = message.clone();
     let stream = server_streaming_with::<Raw, Bytes, Bytes, _, _>(
-        move |_: Context, _: Bytes, messages: Sender<Bytes>| async move {
-            loop {
-                messages.send(&message()).await?;
+        move |_: Context, _: Bytes, messages: Sender<Bytes>| {
+            let message = message.clone();
+            async move {
+                loop {
+                    messages.send(&message).await?;
+                }
             }
         },
     );
-    Server::new()
-        .raw_handler("Large.Reply", move |_: Context, _| async move { Ok(message()) })
-        .stream_handler("Large.Stream", stream)
+    let reply = move |_: Context, _| {
+        let reply = reply.clone();
+        async move { Ok(reply) }
+    };
+    Server::new().raw_handler("Large.Reply", reply).stream_handler("Large.Stream", stream)
 }
 
 /// A command in the middle of a message that it prints, and its pipe, from which nobody reads the rest.
