@@ -94,6 +94,16 @@ impl Shell {
         said.out
     }
 
+    /// What it prints when it must be fine, and says this beside it.
+    ///
+    /// # Panics
+    /// If it is not, or says something else.
+    pub async fn prints_and_says(&self, words: &[&str], beside: &str) -> String {
+        let said = self.found(words, "").await;
+        assert_eq!((said.code, &*said.err), (0, beside), "{said:?}");
+        said.out
+    }
+
     /// The lines of JSON that it prints when it must be fine.
     ///
     /// # Panics

@@ -72,8 +72,10 @@ pub(crate) async fn run(
     if well < found.len() {
         return Err(Error::unavailable(detail).into());
     }
-    // How many were found is worth a look: one that hangs does not even tell the registry that it is there.
-    console.say(detail);
+    if !args.json {
+        // Worth a look: one that hangs does not even tell the registry that it is there.
+        console.say(detail);
+    }
     Ok(())
 }
 

@@ -161,7 +161,8 @@ pub(crate) async fn each_is_asked_for_its_health(generation: Generation) {
         let state = if member.is_go { "answers, no health endpoint" } else { "ok" };
         assert_eq!((&health["node"], &health["state"]), (&json!(member.node), &json!(state)));
         assert_eq!((&health["well"], &health["version"]), (&json!(true), &json!("latest")));
-        let text = fleet.shell.prints(&["health", &member.name]).await;
+        let all = format!("1 of 1 nodes of {} are well\n", member.name);
+        let text = fleet.shell.prints_and_says(&["health", &member.name], &all).await;
         assert!(text.starts_with(&format!("{}\t{state}\t", member.node)), "{text}");
     }
     // The packages of v6 that the peer is built from have none.
