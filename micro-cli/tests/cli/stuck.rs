@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use futures_util::future::join_all;
+use futures_util::{StreamExt, stream};
 use micro::codec::Raw;
 use micro::stream::{Sender, server_streaming_with};
 use micro::{Bytes, Context, Server};
@@ -77,12 +77,12 @@ async fn a_pipe_that_nobody_reads_holds_up_no_interrupt() {
     let world = &world;
     for words in [&STREAM[..], &CALL, &[&CALL[..], &["--raw"]].concat()] {
         // They have time for last words, which nobody takes: all have it at once.
-        join_all(SIGNALS.map(|signal| async move {
-            let (program, _unread) = stuck(&world, words).await;
+        let ended = |signal| async move {
+            let (program, _unread) = stuck(world, words).await;
             program.signal(signal);
             is_interrupted(&program.end().await);
-        }))
-        .await;
+        };
+        stream::iter(SIGNALS).for_each_concurrent(SIGNALS.len(), ended).await;
     }
 }
 
