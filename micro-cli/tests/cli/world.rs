@@ -41,11 +41,8 @@ impl World {
 
     /// A subscriber that hears whatever is published from now on.
     pub(crate) async fn subscriber(&self, words: &[&str]) -> Program {
-        let before = self.subscriptions(words[0]).await;
         let mut subscriber = self.micro(&[&["subscribe"], words].concat()).start();
         subscriber.says("subscribed to").await;
-        // It says so when that is on its way to NATS.
-        self.more_subscriptions(words[0], before).await;
         subscriber
     }
 
