@@ -1,6 +1,7 @@
 //! `micro publish`: an event.
 
 use bytes::Bytes;
+use micro::ErrorKind;
 use micro::codec::Raw;
 
 use crate::args::Publish;
@@ -29,6 +30,9 @@ pub(crate) async fn run(
         // Until it has left: the process ends after this.
         network.client.broker().flush().await
     });
-    console.terminal().waiting("publishing", publishing).await?;
-    Ok(())
+    match console.terminal().waiting("publishing", publishing).await {
+        // It is about what was typed: metadata that belongs to the wire.
+        Err(error) if error.kind() == ErrorKind::InvalidInput => Err(Failure::usage(error)),
+        published => Ok(published?),
+    }
 }

@@ -118,7 +118,8 @@ async fn beyond(events: &mut Subscription, console: &mut Console) {
         console.error(&error);
     }
     let mut beyond = 0_u64;
-    while let Some(Some(event)) = events.next().now_or_never() {
+    // It has an end now.
+    while let Some(event) = events.next().await {
         beyond += u64::from(event.is_ok());
     }
     if beyond > 0 {

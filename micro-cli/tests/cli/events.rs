@@ -2,10 +2,12 @@
 
 use std::fs;
 
-use rustix::process::Signal;
 use serde_json::json;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 
-use crate::program::Program;
+use crate::program::{LIMIT, Program};
 use crate::world::World;
 
 #[tokio::test]
@@ -38,9 +40,16 @@ async fn a_count_ends_after_so_many() {
 #[tokio::test]
 async fn members_of_a_queue_share_and_others_hear_all() {
     let world = World::new().await;
-    let mut members = Vec::new();
-    for _ in 0..2 {
-        members.push(world.subscriber(&["jobs", "--queue=workers"]).await);
+    let (tell, mut told) = mpsc::channel(100);
+    let mut members = JoinSet::new();
+    for member in 0..2 {
+        let mut program = world.subscriber(&["jobs", "--queue=workers"]).await;
+        let tell = tell.clone();
+        members.spawn(async move {
+            loop {
+                tell.send((member, program.line().await)).await.unwrap();
+            }
+        });
     }
     let all = world.subscriber(&["jobs", "--count=40"]).await;
     let publisher = world.client();
@@ -49,18 +58,13 @@ async fn members_of_a_queue_share_and_others_hear_all() {
     }
     let all = lines(all).await;
     assert_eq!(all, (0..40).map(|number| number.to_string()).collect::<Vec<_>>());
-    // It goes to each member in order, so that this is the last that either hears.
-    let mut last = world.subscriber(&["jobs", "--count=1"]).await;
-    publisher.publish("jobs", &"last").await.unwrap();
-    assert_eq!(last.line().await, "\"last\"");
-    last.end().await.fine();
-    let mut shared = Vec::new();
-    for member in members {
-        member.signal(Signal::INT);
-        let heard = lines(member).await;
-        assert!(!heard.is_empty(), "a member of two heard none of 41");
-        shared.extend(heard.into_iter().filter(|line| line != "\"last\""));
+    let (mut shared, mut heard) = (Vec::new(), [0; 2]);
+    while shared.len() < all.len() {
+        let (member, line): (usize, _) = timeout(LIMIT, told.recv()).await.unwrap().unwrap();
+        heard[member] += 1;
+        shared.push(line);
     }
+    assert!(heard.iter().all(|heard| *heard > 0), "a member of two heard none of 40: {heard:?}");
     shared.sort_by_key(|line| line.parse::<u32>().unwrap());
     assert_eq!(shared, all);
 }

@@ -7,7 +7,7 @@ use crate::program::{Done, Program};
 use crate::world::World;
 
 /// More at once than one that wants a single event.
-const EVENTS: usize = 40;
+const EVENTS: usize = 400;
 
 /// How often that is tried.
 const ROUNDS: usize = 4;

@@ -78,6 +78,8 @@ async fn metadata_and_addresses_that_cannot_go_over_the_wire_are_wrong_usage() {
             assert!(said.contains(named), "{flag:?}: {said}");
         }
     }
+    let said = world.micro(&["publish", "events", "-m", "Micro-Topic=x"]).run().await.misused();
+    assert!(said.contains("Micro-Topic"), "{said}");
 }
 
 #[tokio::test]
