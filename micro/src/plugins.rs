@@ -74,15 +74,14 @@ struct Table<T: ?Sized> {
 
 type Made<T> = HashMap<(String, PluginConfig), (Plugin<T>, Arc<T>)>;
 
-/// Names that a feature of this crate compiles in: the interface, the name, the feature, and whether
-/// it is on.
-const FEATURES: &[(&str, &str, &str, bool)] = &[
-    ("registry", "memory", "memory", cfg!(feature = "memory")),
-    ("registry", "nats", "registry-nats", cfg!(feature = "registry-nats")),
-    ("transport", "memory", "memory", cfg!(feature = "memory")),
-    ("transport", "nats", "transport-nats", cfg!(feature = "transport-nats")),
-    ("broker", "memory", "memory", cfg!(feature = "memory")),
-    ("broker", "nats", "broker-nats", cfg!(feature = "broker-nats")),
+/// Names that a feature of this crate compiles in: the interface, the name, the feature.
+const FEATURES: &[(&str, &str, &str)] = &[
+    ("registry", "memory", "memory"),
+    ("registry", "nats", "registry-nats"),
+    ("transport", "memory", "memory"),
+    ("transport", "nats", "transport-nats"),
+    ("broker", "memory", "memory"),
+    ("broker", "nats", "broker-nats"),
 ];
 
 impl Default for Plugins {
@@ -205,9 +204,8 @@ impl<T: ?Sized> Table<T> {
 
     fn unknown(&self, name: &str) -> Error {
         let what = self.what;
-        let is_it = |of: &str, known: &str, on: bool| of == what && known == name && !on;
-        let feature = FEATURES.iter().find(|(of, known, _, on)| is_it(of, known, *on));
-        if let Some((_, _, feature, _)) = feature {
+        let feature = FEATURES.iter().find(|(of, known, _)| *of == what && *known == name);
+        if let Some((_, _, feature)) = feature {
             return Error::not_found(format!(
                 "{what} {name} is not compiled in: turn on feature {feature:?} of micro-on-nats"
             ));
