@@ -1,7 +1,9 @@
 //! Whether a request has the fields that its endpoint takes.
 
+use std::collections::BTreeMap;
+
 use micro::registry::Value;
-use serde_json::Value as Json;
+use serde::de::IgnoredAny;
 
 use crate::nearest::nearest;
 use crate::types::{self, bare};
@@ -22,10 +24,11 @@ pub(crate) struct Unknown {
 /// fields is looked at. Names are alike in any case, with and without underscores: Go's JSON and protobuf's read either. A
 /// type whose fields are not told takes any, and so does one that has a map for others.
 pub(crate) fn unknown(body: &[u8], kind: &Value) -> Option<Unknown> {
-    let Ok(Json::Object(given)) = serde_json::from_slice(body) else { return None };
     if types::fields(kind).next().is_none() || is_map(kind) {
         return None;
     }
+    // Its values may be large.
+    let given: BTreeMap<String, IgnoredAny> = serde_json::from_slice(body).ok()?;
     let mut unknown = None;
     for name in given.keys().filter(|name| !has(kind, name)) {
         let absent = |field: &&Value| !given.keys().any(|name| plain(name) == plain(&field.name));
