@@ -13,7 +13,7 @@ use micro::transport::{Arrival, Bind, Transport, recv};
 use micro::{
     Client, ClientOptions, Context, Error, ErrorKind, Header, Running, ServerOptions, Service,
 };
-use micro_core::wire::{Event, Limits, Outgoing, Session};
+use micro_core::wire::{Event, Limits, Outgoing, Session, Window};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -234,4 +234,59 @@ async fn whoever_sends_more_than_a_handler_holds_is_told_so_on_both_sides() {
     assert_eq!(error.kind(), ErrorKind::Overloaded, "{error}");
     timeout(LIMIT, told.recv()).await.expect("the handler lives on");
     running.stop().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_takes_no_more_is_asked_ever_more_rarely_and_again_soon_when_it_does() {
+    let memory = Memory::new();
+    let bind = Bind::Address("numbers".into());
+    let (_port, mut incoming) = memory.transport().open(bind).await.unwrap();
+    let (take, takes) = tokio::sync::watch::channel(Window::new(2, 100));
+    let asked = Arc::new(AtomicU32::new(0));
+    let service = {
+        let asked = asked.clone();
+        async move {
+            let mut session = Session::server(Limits::default());
+            let (mut events, mut held) = (Vec::new(), None);
+            loop {
+                let mut arrivals = Vec::new();
+                recv(&mut *incoming, &mut arrivals).await.unwrap();
+                for arrival in arrivals {
+                    let Arrival::Packet { peer, packet } = arrival else { continue };
+                    session.on_packet(&packet, &mut events);
+                    for event in events.drain(..) {
+                        let Event::Request { id, request } = event else { continue };
+                        if request.names_stream() {
+                            session.accept(id).unwrap();
+                        } else {
+                            asked.fetch_add(1, Ordering::SeqCst);
+                            let none = Error::not_found("no such endpoint");
+                            session.answer_probe(id, &none, Some(*takes.borrow()));
+                        }
+                    }
+                    while let Some(packet) = session.next_packet(1 << 20, &mut events) {
+                        peer.try_send(packet).unwrap();
+                        session.taken();
+                    }
+                    // Whoever lets go of it closes it.
+                    held.get_or_insert(peer);
+                }
+            }
+        }
+    };
+    let service = tokio::spawn(service);
+    let client = client(&memory);
+    let chat = client.stream("numbers", "Numbers.Stream").address("numbers");
+    let chat = chat.bidirectional::<u32, u32>().await.unwrap();
+    chat.send(&1).await.unwrap();
+    chat.send(&2).await.unwrap();
+    let before = asked.load(Ordering::SeqCst);
+    let third = chat.send(&3);
+    let mut third = std::pin::pin!(third);
+    assert!(timeout(Duration::from_secs(10), &mut third).await.is_err(), "it was not taken");
+    let times = asked.load(Ordering::SeqCst) - before;
+    assert!((5..=60).contains(&times), "it was asked {times} times in 10 s");
+    take.send_replace(Window::new(3, 100));
+    timeout(Duration::from_millis(250), third).await.expect("it was not asked again").unwrap();
+    service.abort();
 }

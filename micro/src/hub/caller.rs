@@ -24,8 +24,10 @@ const MANY_ASKS: u32 = 64;
 /// What the handler has sent before it ended comes within so long.
 const QUIET: Duration = Duration::from_millis(100);
 
-/// A service that takes no more for now is asked again after so long.
-const ASK_WINDOW: Duration = Duration::from_millis(5);
+/// A service that takes no more for now is asked again after so long…
+const FIRST_ASK_WINDOW: Duration = Duration::from_millis(5);
+/// … and at last in this interval.
+const LAST_ASK_WINDOW: Duration = Duration::from_millis(200);
 
 /// How long a stream may take.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +57,8 @@ pub(super) struct Caller {
     quiet: Option<Instant>,
     /// The service took no more: it is asked again then.
     ask_window: Option<Instant>,
+    /// How long it is left alone before that.
+    patience: Duration,
 }
 
 struct Asks {
@@ -89,6 +93,7 @@ impl Caller {
             asks,
             quiet,
             ask_window,
+            patience: FIRST_ASK_WINDOW,
         };
         caller.look_again();
         (caller, waits)
@@ -120,12 +125,14 @@ impl Caller {
     pub(super) fn sent(&mut self, now: Instant) {
         self.last_message = now;
         self.said = now;
+        self.patience = FIRST_ASK_WINDOW;
     }
 
     /// The service takes no more for now.
     pub(super) fn starved(&mut self, now: Instant) {
         if self.ask_window.is_none() {
-            self.ask_window = Some(now + ASK_WINDOW);
+            self.ask_window = Some(now + self.patience);
+            self.patience = (self.patience * 2).min(LAST_ASK_WINDOW);
             self.look_again();
         }
     }
