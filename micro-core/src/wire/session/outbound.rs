@@ -135,7 +135,7 @@ impl Outbound {
             // It would arrive as a message.
             return None;
         }
-        Some(gomicro::encode_request(open.id, &super::nobodys_endpoint()))
+        Some(gomicro::encode_request(open.id, &super::probes::nobodys_endpoint()))
     }
 
     pub(super) fn taken(&mut self, id: u64, packet: u64) {
