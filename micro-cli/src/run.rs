@@ -127,15 +127,18 @@ fn tell(failure: &Failure, verb: &str, console: &mut Console) -> u8 {
 /// task of its own, as standard output may take nothing and hold everything else up.
 fn interrupted() -> impl Future<Output = ()> {
     let (tell, told) = oneshot::channel::<()>();
+    // From here on no signal ends it by itself.
+    let signals = Signals::listen();
     tokio::spawn(async move {
-        if next_signal().await.is_err() {
-            // Then signals do what they do to any process.
-            std::future::pending::<()>().await;
-        }
+        let Ok(mut signals) = signals else {
+            // Then they do what they do to any process.
+            return std::future::pending::<()>().await;
+        };
+        signals.next().await;
         // Whoever is done already does not hear it.
         let _ = tell.send(());
         // A second one ends it at once.
-        let _ = tokio::time::timeout(PATIENCE, next_signal()).await;
+        let _ = tokio::time::timeout(PATIENCE, signals.next()).await;
         std::process::exit(INTERRUPTED.into());
     });
     async {
@@ -145,21 +148,44 @@ fn interrupted() -> impl Future<Output = ()> {
     }
 }
 
+/// Ctrl-C, SIGTERM and SIGHUP.
 #[cfg(unix)]
-async fn next_signal() -> io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut hangup = signal(SignalKind::hangup())?;
-    tokio::select! {
-        done = tokio::signal::ctrl_c() => done,
-        _ = terminate.recv() => Ok(()),
-        _ = hangup.recv() => Ok(()),
+struct Signals([tokio::signal::unix::Signal; 3]);
+
+#[cfg(unix)]
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let [interrupt, terminate] = [SignalKind::interrupt(), SignalKind::terminate()];
+        Ok(Self([signal(interrupt)?, signal(terminate)?, signal(SignalKind::hangup())?]))
+    }
+
+    async fn next(&mut self) {
+        let [interrupt, terminate, hangup] = &mut self.0;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+        }
     }
 }
 
+/// Ctrl-C.
 #[cfg(not(unix))]
-async fn next_signal() -> io::Result<()> {
-    tokio::signal::ctrl_c().await
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    #[allow(clippy::unnecessary_wraps, reason = "it is as on other systems")]
+    fn listen() -> io::Result<Self> {
+        Ok(Self)
+    }
+
+    async fn next(&mut self) {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
 }
 
 /// What happens beneath is shown if RUST_LOG says what of it.
