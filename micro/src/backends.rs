@@ -3,9 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use micro_core::{Broker, Error, Registry, Result, Transport};
+use micro_core::{Broker, Error, PluginConfig, Registry, Result, Transport};
 
-use crate::plugins::{PluginConfig, Plugins};
+use crate::plugins::Plugins;
 
 /// The three backends that a service or client works with.
 #[derive(Clone)]
