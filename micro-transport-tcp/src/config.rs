@@ -33,6 +33,9 @@ pub struct Options {
     /// Whether a Unix socket is beside each TCP listener, and tried first by those who dial on
     /// the same machine. On; Linux only.
     pub unix_socket: bool,
+    /// With which files everything is encrypted; without, nothing is. None.
+    #[cfg(feature = "tls")]
+    pub tls: Option<crate::Tls>,
 }
 
 /// How an end that vanished without a word is found out: after `idle + interval * probes` it is
@@ -61,6 +64,8 @@ impl Default for Options {
             linger: Duration::from_secs(5),
             keepalive: Keepalive::default(),
             unix_socket: true,
+            #[cfg(feature = "tls")]
+            tls: None,
         }
     }
 }
@@ -139,6 +144,14 @@ impl Options {
     #[must_use]
     pub fn with_unix_socket(mut self, yes: bool) -> Self {
         self.unix_socket = yes;
+        self
+    }
+
+    /// Sets [`tls`](Self::tls).
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn with_tls(mut self, tls: crate::Tls) -> Self {
+        self.tls = Some(tls);
         self
     }
 }
