@@ -13,7 +13,7 @@ pub struct Options {
     /// greeted, so that their packets are known to be undelivered. 16,384.
     pub max_connections: usize,
     /// How many accepted connections may be without a first packet (or 64 KiB of one); beyond, the
-    /// oldest is closed. 1,024.
+    /// oldest is closed. 4,096.
     pub max_half_open: usize,
     /// How long an accepted connection may be so. 10 s.
     pub half_open_timeout: Duration,
@@ -56,7 +56,7 @@ impl Default for Options {
         Self {
             max_packet: 96 << 20,
             max_connections: 16_384,
-            max_half_open: 1_024,
+            max_half_open: 4_096,
             half_open_timeout: Duration::from_secs(10),
             queue_packets: 4_096,
             queue_bytes: 64 << 20,

@@ -64,6 +64,9 @@ pub(crate) enum Outcome {
     Over,
 }
 
+/// How many packets one poll of the receiver brings, and how many bytes, but for the last packet.
+pub(crate) const AT_ONCE: usize = 256;
+pub(crate) const BYTES_AT_ONCE: usize = 4 << 20;
 /// A partial packet up to here is read on in the buffer that all share.
 const SMALL: usize = 4 * 1024;
 /// How often one connection is read from before the others have their turn.
@@ -316,8 +319,7 @@ impl Reader<'_> {
 }
 
 impl Turn<'_> {
-    /// "A few hundred" arrivals, and no more bytes than it takes to be worth it.
-    pub(crate) fn is_over(&self) -> bool {
-        self.packets >= 256 || self.bytes >= 4 << 20
+    fn is_over(&self) -> bool {
+        self.packets >= AT_ONCE || self.bytes >= BYTES_AT_ONCE
     }
 }

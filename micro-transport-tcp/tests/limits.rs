@@ -10,12 +10,19 @@ use common::GREETING;
 use common::end::{End, send, until};
 use micro_core::transport::{Arrival, Bind, Refused, Transport as _};
 use micro_transport_tcp::{Options, TcpTransport};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 #[tokio::test]
 async fn a_thousand_connections_are_served() {
     const PEERS: usize = 1_000;
+    // Both ends of each are here.
+    let files = getrlimit(Resource::Nofile);
+    let most = files.maximum.unwrap_or(4_096).min(4_096);
+    if files.current.is_some_and(|now| now < most) {
+        setrlimit(Resource::Nofile, Rlimit { current: Some(most), ..files }).unwrap();
+    }
     let mut server = End::server(Options::default()).await;
     let mut client = End::client(Options::default()).await;
     let address = server.address();
