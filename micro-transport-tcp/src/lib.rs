@@ -6,6 +6,8 @@ mod conn;
 mod dial;
 mod dropped;
 mod frames;
+#[doc(hidden)]
+pub mod fuzzing;
 mod greeting;
 mod hub;
 mod incoming;
