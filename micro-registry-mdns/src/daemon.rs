@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::thread;
 use std::time::Duration;
 
-use mdns_sd::{IfKind, Receiver, ServiceDaemon, ServiceEvent, ServiceInfo, TxtProperty};
+use mdns_sd::{IfKind, Metrics, Receiver, ServiceDaemon, ServiceEvent, ServiceInfo, TxtProperty};
 use micro_core::{Error, Result};
 use socket2::{Domain, Protocol, Socket, Type};
 use tracing::warn;
@@ -18,6 +18,11 @@ use crate::own::{Announcement, Say};
 pub(crate) const MAX_PACKET: usize = 1232;
 /// How long whoever drops a daemon waits for room in its queue of commands.
 const DROPPED_WITHIN: Duration = Duration::from_millis(500);
+
+/// What a record takes that the library remembers: measured, with the texts of its names.
+const RECORD: usize = 750;
+/// What a timer takes.
+const TIMER: usize = 16;
 
 /// One thread with its sockets. It ends with this, without a word to anybody.
 pub(crate) struct Daemon {
@@ -85,8 +90,8 @@ impl Daemon {
         }
     }
 
-    /// How many records and timers it holds; `None`: too much to do.
-    pub(crate) fn metrics(&self) -> Option<Receiver<mdns_sd::Metrics>> {
+    /// Is told how much it remembers, for [`weight`]. `None`: too much to do.
+    pub(crate) fn metrics(&self) -> Option<Receiver<Metrics>> {
         self.daemon.get_metrics().ok()
     }
 
@@ -135,6 +140,21 @@ impl std::fmt::Debug for Daemon {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Daemon").field("service_type", &self.service_type).finish_non_exhaustive()
     }
+}
+
+/// About how many bytes a thread takes that remembers this.
+pub(crate) fn weight(metrics: &Metrics) -> usize {
+    let count = |(key, count): (&String, &i64)| {
+        let count = usize::try_from(*count).unwrap_or(0);
+        if key.starts_with("cached-") {
+            count.saturating_mul(RECORD)
+        } else if key == "timer" {
+            count.saturating_mul(TIMER)
+        } else {
+            0
+        }
+    };
+    metrics.iter().map(count).fold(0, usize::saturating_add)
 }
 
 fn taken(outcome: mdns_sd::Result<()>) -> Result<bool> {
