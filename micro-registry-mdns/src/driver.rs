@@ -36,7 +36,6 @@ const BATCH: usize = 256;
 pub(crate) struct Shared {
     pub(crate) options: Options,
     service_type: String,
-    host: String,
     state: Mutex<State>,
     daemon: Mutex<Slot>,
     changed: Notify,
@@ -62,7 +61,6 @@ impl Shared {
         let token = names::token();
         Self {
             service_type: names::service_type(options.namespace()),
-            host: names::host(&token),
             state: Mutex::new(State::new(options.clone(), token)),
             options,
             daemon: Mutex::new(Slot::Empty),
@@ -93,7 +91,7 @@ impl Shared {
             Slot::Running(daemon) => Ok(daemon.clone()),
             Slot::Ended => Err(Error::unavailable("the registry is closed")),
             Slot::Empty => {
-                let daemon = Daemon::start(&self.options, &self.service_type, &self.host)?;
+                let daemon = Daemon::start(&self.options, &self.service_type)?;
                 let daemon = Arc::new(daemon);
                 *slot = Slot::Running(daemon.clone());
                 Ok(daemon)
