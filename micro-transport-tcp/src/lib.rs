@@ -13,8 +13,11 @@ mod hub;
 mod incoming;
 mod link;
 mod listening;
+mod out;
+mod peer;
 mod port;
 mod reachable;
+mod reader;
 mod stream;
 #[cfg(feature = "tls")]
 mod tls;
