@@ -36,7 +36,7 @@ pub(crate) struct Options {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Part {
-    /// Typed calls beside the baseline
+    /// Typed calls beside the baseline and tonic
     Calls,
     /// The first lookup of services of many nodes
     Discovery,

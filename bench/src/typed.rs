@@ -47,7 +47,7 @@ pub(crate) async fn serve(address: &str) -> anyhow::Result<()> {
         .await?;
     tokio::select! {
         error = running.failed() => Err(error.into()),
-        ended = lines::tell_cpu() => ended,
+        ended = lines::tell_cpu(None) => ended,
     }
 }
 
@@ -70,7 +70,7 @@ pub(crate) async fn load(address: &str) -> anyhow::Result<()> {
 struct Typed(Client);
 
 impl Caller for Typed {
-    async fn call(&self, body: Echo) -> anyhow::Result<Echo> {
+    async fn call(&mut self, body: Echo) -> anyhow::Result<Echo> {
         let mut call = self.0.call_proto(SERVICE, ENDPOINT, &body).timeout(LIMIT);
         for (key, value) in METADATA {
             call = call.metadata(key, value);
