@@ -7,7 +7,7 @@ use micro_core::broker::{
 };
 use micro_core::header::keys;
 use micro_core::wire::envelope;
-use micro_core::{LogThrottle, Result, async_trait};
+use micro_core::{LogThrottle, PluginConfig, Result, async_trait};
 use micro_nats::Nats;
 
 use crate::buffer::Buffer;
@@ -53,6 +53,16 @@ impl NatsBroker {
         I::Item: AsRef<str>,
     {
         Self::with_options(&Nats::new(addresses)?, Options::default())
+    }
+
+    /// As [`new`](Self::new), with the addresses and the namespace that the flags say.
+    ///
+    /// # Errors
+    /// As for `new`; `InvalidInput` if the namespace is none.
+    pub fn from_config(config: &PluginConfig) -> Result<Self> {
+        let mut options = Options::default();
+        options.namespace.clone_from(&config.namespace);
+        Self::with_options(&Nats::new(&config.addresses)?, options)
     }
 
     /// A broker over a connection that others use too.

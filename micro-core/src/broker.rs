@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tokio_stream::Stream;
 
 use crate::registry::subject_flaw;
-use crate::{Error, Header, Result};
+use crate::{Error, Header, Reach, Result};
 
 /// Carries events from publishers to subscribers.
 ///
@@ -88,6 +88,8 @@ pub struct Capabilities {
     pub acknowledges: bool,
     /// The largest body, in bytes, that surely goes through; `None`: no limit of its own.
     pub max_body: Option<usize>,
+    /// Where events get to.
+    pub reach: Reach,
 }
 
 impl Capabilities {
@@ -109,6 +111,13 @@ impl Capabilities {
     #[must_use]
     pub fn with_max_body(mut self, bytes: usize) -> Self {
         self.max_body = Some(bytes);
+        self
+    }
+
+    /// Sets [`reach`](Self::reach).
+    #[must_use]
+    pub fn with_reach(mut self, reach: Reach) -> Self {
+        self.reach = reach;
         self
     }
 }

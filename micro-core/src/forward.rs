@@ -6,7 +6,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::broker::{self, Broker, Message, SubscribeOptions, Subscription, Topic, TopicFilter};
-use crate::registry::{RegisterOptions, Registry, Service, ServiceName, WatchOptions, Watcher};
+use crate::registry::{
+    self, RegisterOptions, Registry, Service, ServiceName, WatchOptions, Watcher,
+};
 use crate::transport::{self, Bind, Incoming, Port, Transport};
 use crate::{Error, Header, Result};
 
@@ -31,6 +33,9 @@ macro_rules! forward {
             }
             async fn watch(&self, options: WatchOptions) -> Result<Watcher> {
                 (**self).watch(options).await
+            }
+            fn capabilities(&self) -> registry::Capabilities {
+                (**self).capabilities()
             }
             fn health(&self) -> Result<()> {
                 (**self).health()

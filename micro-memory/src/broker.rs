@@ -12,7 +12,7 @@ use micro_core::broker::{
     Broker, Capabilities, Delivery, Message, SubscribeOptions, Subscription, SubscriptionStream,
     Topic, TopicFilter,
 };
-use micro_core::{Error, RequestState, Result, async_trait};
+use micro_core::{Error, PluginConfig, Reach, RequestState, Result, async_trait};
 use tokio_stream::Stream;
 
 use self::buffer::Buffer;
@@ -73,6 +73,14 @@ impl MemoryBroker {
         Ok(Self::default())
     }
 
+    /// As [`new`](Self::new): nothing can be configured.
+    ///
+    /// # Errors
+    /// None.
+    pub fn from_config(config: &PluginConfig) -> Result<Self> {
+        Self::new(&config.addresses)
+    }
+
     /// A broker of this world.
     pub fn with(memory: &Memory) -> Self {
         Self(memory.broker.clone())
@@ -93,7 +101,10 @@ impl Broker for MemoryBroker {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::default().with_wildcards(true).with_max_body(self.0.max_body)
+        Capabilities::default()
+            .with_wildcards(true)
+            .with_max_body(self.0.max_body)
+            .with_reach(Reach::Process)
     }
 
     async fn publish(&self, topic: &Topic, message: Message) -> Result<()> {

@@ -8,9 +8,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use micro_core::registry::{
-    Change, RegisterOptions, Registry, Service, ServiceName, View, WatchOptions, Watcher,
+    Capabilities, Change, RegisterOptions, Registry, Service, ServiceName, View, WatchOptions,
+    Watcher,
 };
-use micro_core::{Error, ErrorKind, Result, async_trait};
+use micro_core::{Error, ErrorKind, PluginConfig, Reach, Result, async_trait};
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_stream::Stream;
@@ -62,6 +63,14 @@ impl MemoryRegistry {
         Ok(Self::default())
     }
 
+    /// As [`new`](Self::new): nothing can be configured.
+    ///
+    /// # Errors
+    /// None.
+    pub fn from_config(config: &PluginConfig) -> Result<Self> {
+        Self::new(&config.addresses)
+    }
+
     /// A registry of this world.
     pub fn with(memory: &Memory) -> Self {
         let world = memory.registry.clone();
@@ -81,6 +90,10 @@ impl Default for MemoryRegistry {
 impl Registry for MemoryRegistry {
     fn name(&self) -> &'static str {
         "memory"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::default().with_reach(Reach::Process)
     }
 
     /// # Errors
@@ -130,7 +143,7 @@ impl Registry for MemoryRegistry {
         if found.is_empty() {
             return Err(Error::not_found(format!(
                 "service {name} is not registered; the memory registry reaches this process \
-                 alone: --registry=nats --transport=nats --broker=nats reach others"
+                 alone: --registry=mdns --transport=tcp or --profile=nats reach others"
             )));
         }
         Ok(found)

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
 
 use micro_core::transport::{Arrival, Bind, Capabilities, Incoming, Peer, PeerId, Port, Transport};
-use micro_core::{Error, ErrorKind, Result, async_trait};
+use micro_core::{Error, ErrorKind, PluginConfig, Reach, Result, async_trait};
 
 use self::link::{Connection, End};
 use self::queue::{Item, Queue};
@@ -69,6 +69,14 @@ impl MemoryTransport {
         Ok(Self::default())
     }
 
+    /// As [`new`](Self::new): nothing can be configured.
+    ///
+    /// # Errors
+    /// None.
+    pub fn from_config(config: &PluginConfig) -> Result<Self> {
+        Self::new(&config.addresses)
+    }
+
     /// A transport of this world.
     pub fn with(memory: &Memory) -> Self {
         Self(memory.transport.clone())
@@ -119,6 +127,7 @@ impl Transport for MemoryTransport {
             .with_closed(true)
             .with_reliable(true)
             .with_max_packet(self.0.limits.max_packet)
+            .with_reach(Reach::Process)
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use micro_core::registry::{
     Change, RegisterOptions, Registry, Service, ServiceName, WatchOptions, Watcher,
 };
-use micro_core::{Error, Result, async_trait};
+use micro_core::{Error, PluginConfig, Result, async_trait};
 use micro_nats::{Nats, State as Connection};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::AbortHandle;
@@ -64,6 +64,18 @@ impl NatsRegistry {
         I::Item: AsRef<str>,
     {
         Ok(Self::make(Nats::new(addresses)?, Options::default(), Subjects::plain(), true))
+    }
+
+    /// As [`new`](Self::new), with the addresses and the namespace that the flags say.
+    ///
+    /// # Errors
+    /// As for `new`; `InvalidInput` if the namespace is none.
+    pub fn from_config(config: &PluginConfig) -> Result<Self> {
+        let nats = Nats::new(&config.addresses)?;
+        let mut options = Options::default();
+        options.namespace.clone_from(&config.namespace);
+        let subjects = Subjects::new(&options)?;
+        Ok(Self::make(nats, options, subjects, true))
     }
 
     /// A registry on a connection that others use too.

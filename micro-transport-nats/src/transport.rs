@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use micro_core::Result;
 use micro_core::transport::{Bind, Capabilities, Incoming, Port, Transport};
+use micro_core::{PluginConfig, Result};
 use micro_nats::Nats;
 
 use crate::address::{self, Addresses};
@@ -53,6 +53,15 @@ impl NatsTransport {
         I::Item: AsRef<str>,
     {
         Ok(Self::with(&Nats::new(addresses)?))
+    }
+
+    /// As [`new`](Self::new), with the addresses that the flags say. A namespace means nothing
+    /// here: addresses are no names.
+    ///
+    /// # Errors
+    /// As for `new`.
+    pub fn from_config(config: &PluginConfig) -> Result<Self> {
+        Self::new(&config.addresses)
     }
 
     /// A transport over a connection that others use too.

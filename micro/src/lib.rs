@@ -15,7 +15,7 @@ mod signals;
 pub mod stream;
 
 pub use micro_core::codec;
-pub use micro_core::{Bytes, Error, ErrorKind, Header, RequestState, Result};
+pub use micro_core::{Bytes, Error, ErrorKind, Header, PluginConfig, Reach, RequestState, Result};
 pub use micro_core::{broker, registry, transport};
 #[cfg(feature = "schemars")]
 pub use schemars;
@@ -25,7 +25,7 @@ pub use self::client::{Client, ClientBuilder, ClientOptions};
 pub use self::context::Context;
 #[cfg(feature = "flags")]
 pub use self::flags::Flags;
-pub use self::plugins::{Plugin, PluginConfig, Plugins};
+pub use self::plugins::{Plugin, Plugins};
 pub use self::server::{Server, ServerOptions};
 pub use self::service::{Running, Service, ServiceBuilder};
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
-use micro_core::{Broker, Error, Registry, Result, Transport};
+use micro_core::{Broker, Error, PluginConfig, Registry, Result, Transport};
 
 use crate::hub::lock;
 
@@ -23,45 +23,6 @@ pub struct Plugins {
 
 /// Makes a backend from what the flags say of it.
 pub type Plugin<T> = Arc<dyn Fn(&PluginConfig) -> Result<Arc<T>> + Send + Sync>;
-
-/// What flags say of a backend.
-#[derive(Clone, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub struct PluginConfig {
-    /// Where it is; empty for the backend's own default.
-    pub addresses: Vec<String>,
-    /// Keeps fleets apart that share a server.
-    pub namespace: Option<String>,
-}
-
-impl PluginConfig {
-    /// Sets [`addresses`](Self::addresses).
-    #[must_use]
-    pub fn with_addresses(
-        mut self,
-        addresses: impl IntoIterator<Item = impl Into<String>>,
-    ) -> Self {
-        self.addresses = addresses.into_iter().map(Into::into).collect();
-        self
-    }
-
-    /// Sets [`namespace`](Self::namespace).
-    #[must_use]
-    pub fn with_namespace(mut self, namespace: impl Into<String>) -> Self {
-        self.namespace = Some(namespace.into());
-        self
-    }
-}
-
-/// Without addresses: there may be passwords in them.
-impl fmt::Debug for PluginConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PluginConfig")
-            .field("addresses", &self.addresses.len())
-            .field("namespace", &self.namespace)
-            .finish()
-    }
-}
 
 /// The plugins of one interface.
 struct Table<T: ?Sized> {

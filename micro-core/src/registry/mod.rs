@@ -13,7 +13,7 @@ use async_trait::async_trait;
 pub use self::service::{Endpoint, MAX_DEPTH, Node, Service, Value};
 pub use self::view::{Expired, View};
 pub use self::watcher::{Change, Watcher};
-use crate::{Error, Result};
+use crate::{Error, Reach, Result};
 
 /// Finds services and lets services be found.
 ///
@@ -77,6 +77,11 @@ pub trait Registry: Send + Sync + 'static {
     /// `Unsupported` where an implementation cannot watch.
     async fn watch(&self, options: WatchOptions) -> Result<Watcher>;
 
+    /// What it can tell.
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::default()
+    }
+
     /// `Ok` if it can work now; otherwise the reason, for whoever waited in vain.
     ///
     /// # Errors
@@ -90,6 +95,23 @@ pub trait Registry: Send + Sync + 'static {
     /// # Errors
     /// `Unavailable` if it could not be told.
     async fn close(&self) -> Result<()>;
+}
+
+/// What a registry can tell: data for the runtime and the conformance suite.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Capabilities {
+    /// By whom is found what is registered.
+    pub reach: Reach,
+}
+
+impl Capabilities {
+    /// Sets [`reach`](Self::reach).
+    #[must_use]
+    pub fn with_reach(mut self, reach: Reach) -> Self {
+        self.reach = reach;
+        self
+    }
 }
 
 /// How to register.

@@ -15,7 +15,7 @@ use bytes::Bytes;
 
 pub use self::classic::{Dialer, Listener, Pump, Socket, SocketOptions, classic, classic_with};
 pub use self::peer::{Link, Peer, PeerId, Refused};
-use crate::Result;
+use crate::{Reach, Result};
 
 /// A way to move packets.
 ///
@@ -86,6 +86,8 @@ pub struct Capabilities {
     pub reliable: bool,
     /// The largest packet, in bytes, that surely goes through; `None`: no limit of its own.
     pub max_packet: Option<usize>,
+    /// Who can dial what listens at an address of its own ([`Bind::Any`]).
+    pub reach: Reach,
 }
 
 impl Capabilities {
@@ -116,6 +118,13 @@ impl Capabilities {
         self.max_packet = Some(bytes);
         self
     }
+
+    /// Sets [`reach`](Self::reach).
+    #[must_use]
+    pub fn with_reach(mut self, reach: Reach) -> Self {
+        self.reach = reach;
+        self
+    }
 }
 
 /// The sending and managing half of an open transport; shared.
@@ -123,6 +132,16 @@ impl Capabilities {
 pub trait Port: Send + Sync {
     /// The address that others dial; `None` if it only dials.
     fn local(&self) -> Option<&str>;
+
+    /// What others dial, where they reach this port at another address than it listens at: behind
+    /// a proxy, or under a name. As given, unless the transport adds what makes it whole, such as
+    /// a port.
+    ///
+    /// # Errors
+    /// `InvalidInput` for what cannot be an address.
+    fn advertise(&self, address: &str) -> Result<String> {
+        Ok(address.to_owned())
+    }
 
     /// A new peer with a return address of its own: local, no round trip, no task. Whether
     /// anybody is there comes out with the first packet. Two dials of one address are two peers.
