@@ -54,9 +54,9 @@ enum Command {
     /// Calls the baseline, as each line of stdin orders
     LoadB(Nats),
     /// Serves a typed endpoint
-    ServeMicro(Nats),
+    ServeMicro(Ours),
     /// Calls the typed endpoint, as each line of stdin orders
-    LoadMicro(Nats),
+    LoadMicro(Ours),
     /// Serves a unary method by tonic
     ServeTonic,
     /// Calls that method, as each line of stdin orders
@@ -81,6 +81,15 @@ struct Nats {
 }
 
 #[derive(Args)]
+struct Ours {
+    #[command(flatten)]
+    nats: Nats,
+    /// What carries the calls; the service is found over NATS
+    #[arg(long, value_name = "TRANSPORT", default_value = "nats")]
+    over: typed::Over,
+}
+
+#[derive(Args)]
 struct Tcp {
     /// Where its server listens
     #[arg(long, value_name = "HOST:PORT")]
@@ -94,8 +103,8 @@ async fn main() -> anyhow::Result<()> {
         Command::Run(options) => drive::run(&options).await,
         Command::ServeB(nats) => baseline::serve(&nats.address).await,
         Command::LoadB(nats) => baseline::load(&nats.address).await,
-        Command::ServeMicro(nats) => typed::serve(&nats.address).await,
-        Command::LoadMicro(nats) => typed::load(&nats.address).await,
+        Command::ServeMicro(ours) => typed::serve(&ours.nats.address, ours.over).await,
+        Command::LoadMicro(ours) => typed::load(&ours.nats.address, ours.over).await,
         Command::ServeTonic => tonic::serve().await,
         Command::LoadTonic(tcp) => tonic::load(&tcp.address).await,
         Command::ServeNodes { nats, nodes } => discovery::serve(&nats.address, nodes).await,

@@ -34,17 +34,14 @@ impl Way {
         }
     }
 
-    /// The subcommands of its server and its client.
-    fn commands(self) -> [&'static str; 2] {
+    /// The subcommands of its server and its client, and what they share of arguments.
+    fn commands(self) -> ([&'static str; 2], &'static [&'static str]) {
+        let ours = ["serve-micro", "load-micro"];
         match self {
-            Self::B => ["serve-b", "load-b"],
-            Self::Nats => ["serve-micro", "load-micro"],
-            Self::Tonic => ["serve-tonic", "load-tonic"],
+            Self::B => (["serve-b", "load-b"], &[]),
+            Self::Nats => (ours, &["--over", "nats"]),
+            Self::Tonic => (["serve-tonic", "load-tonic"], &[]),
         }
-    }
-
-    fn is_over_nats(self) -> bool {
-        matches!(self, Self::B | Self::Nats)
     }
 }
 
@@ -61,13 +58,19 @@ impl Pair {
     /// # Errors
     /// If one of them does not start.
     pub(crate) async fn start(way: Way, nats: &str) -> anyhow::Result<Self> {
-        let [server, load] = way.commands();
-        if way.is_over_nats() {
-            let server = Worker::start(&[server, "--nats", nats]).await?;
-            return Ok(Self { way, server, load: Worker::start(&[load, "--nats", nats]).await? });
-        }
-        let server = Worker::start(&[server]).await?;
-        let load = Worker::start(&[load, "--address", server.address()?]).await?;
+        let ([server, load], shared) = way.commands();
+        let (server, load) = match way {
+            Way::Tonic => {
+                let server = Worker::start(&[server]).await?;
+                let load = Worker::start(&[load, "--address", server.address()?]).await?;
+                (server, load)
+            }
+            _ => {
+                let arguments = |name| [&[name, "--nats", nats], shared].concat();
+                let server = Worker::start(&arguments(server)).await?;
+                (server, Worker::start(&arguments(load)).await?)
+            }
+        };
         Ok(Self { way, server, load })
     }
 
