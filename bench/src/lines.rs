@@ -16,7 +16,7 @@ pub(crate) struct Ready {
     pub(crate) ready: bool,
     /// Where a server listens that is not reached over NATS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) address: Option<String>,
+    pub(crate) uri: Option<String>,
 }
 
 /// What a server is asked for: how much processor time it has used so far.
@@ -48,20 +48,20 @@ where
 ///
 /// # Errors
 /// As there.
-pub(crate) async fn tell_cpu(address: Option<String>) -> anyhow::Result<()> {
+pub(crate) async fn tell_cpu(uri: Option<String>) -> anyhow::Result<()> {
     let told = async |_: CpuAsked| Ok(CpuUsed { cpu_seconds: cpu_time().as_secs_f64() });
-    carry_out_at(address, told).await
+    carry_out_at(uri, told).await
 }
 
 async fn carry_out_at<Q, A>(
-    address: Option<String>,
+    uri: Option<String>,
     mut order: impl AsyncFnMut(Q) -> anyhow::Result<A>,
 ) -> anyhow::Result<()>
 where
     Q: DeserializeOwned,
     A: Serialize,
 {
-    say(&Ready { ready: true, address })?;
+    say(&Ready { ready: true, uri })?;
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
     while let Some(line) = lines.next_line().await? {
         let asked = serde_json::from_str(&line).with_context(|| format!("no order: {line}"))?;

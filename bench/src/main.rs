@@ -33,6 +33,8 @@ mod typed;
 mod ways;
 mod worker;
 
+use std::path::PathBuf;
+
 use clap::{Args, Parser, Subcommand};
 
 #[derive(Parser)]
@@ -58,9 +60,17 @@ enum Command {
     /// Calls the typed endpoint, as each line of stdin orders
     LoadMicro(Ours),
     /// Serves a unary method by tonic
-    ServeTonic,
+    ServeTonic {
+        /// On a Unix socket with this path, instead of a free TCP port
+        #[arg(long, value_name = "PATH")]
+        unix: Option<PathBuf>,
+    },
     /// Calls that method, as each line of stdin orders
-    LoadTonic(Tcp),
+    LoadTonic {
+        /// Where its server listens
+        #[arg(long)]
+        uri: String,
+    },
     /// Registers the nodes of one service, each in a registry of its own
     ServeNodes {
         #[command(flatten)]
@@ -89,13 +99,6 @@ struct Ours {
     over: typed::Over,
 }
 
-#[derive(Args)]
-struct Tcp {
-    /// Where its server listens
-    #[arg(long, value_name = "HOST:PORT")]
-    address: String,
-}
-
 // The default runtime, as an application has it.
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -105,8 +108,8 @@ async fn main() -> anyhow::Result<()> {
         Command::LoadB(nats) => baseline::load(&nats.address).await,
         Command::ServeMicro(ours) => typed::serve(&ours.nats.address, ours.over).await,
         Command::LoadMicro(ours) => typed::load(&ours.nats.address, ours.over).await,
-        Command::ServeTonic => tonic::serve().await,
-        Command::LoadTonic(tcp) => tonic::load(&tcp.address).await,
+        Command::ServeTonic { unix } => tonic::serve(unix.as_deref()).await,
+        Command::LoadTonic { uri } => tonic::load(&uri).await,
         Command::ServeNodes { nats, nodes } => discovery::serve(&nats.address, nodes).await,
         Command::LoadDiscovery(nats) => discovery::load(&nats.address).await,
     }

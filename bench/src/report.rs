@@ -53,10 +53,9 @@ impl fmt::Display for Calls<'_> {
              client + server per call.",
             rounds.unwrap_or_default()
         )?;
-        for base in [Way::B, Way::Tonic] {
-            beside(f, self.0, base)?;
-        }
-        Ok(())
+        beside(f, self.0, Way::B, &[Way::Nats])?;
+        beside(f, self.0, Way::Tonic, &[Way::Tcp, Way::Nats])?;
+        beside(f, self.0, Way::TonicUnix, &[Way::Unix])
     }
 }
 
@@ -72,8 +71,8 @@ impl fmt::Display for Discovery<'_> {
     }
 }
 
-/// The table of one way, and of ours beside it.
-fn beside(f: &mut fmt::Formatter<'_>, cells: &[Cell], base: Way) -> fmt::Result {
+/// The table of one way, and of others beside it.
+fn beside(f: &mut fmt::Formatter<'_>, cells: &[Cell], base: Way, others: &[Way]) -> fmt::Result {
     let to = format!("to {}", base.title());
     writeln!(f)?;
     row(
@@ -83,8 +82,8 @@ fn beside(f: &mut fmt::Formatter<'_>, cells: &[Cell], base: Way) -> fmt::Result 
     writeln!(f, "{}|", "|---".repeat(9))?;
     for cell in cells {
         calls(f, cell, base, base)?;
-        for &ours in Way::OURS {
-            calls(f, cell, ours, base)?;
+        for &other in others {
+            calls(f, cell, other, base)?;
         }
     }
     Ok(())

@@ -1,17 +1,20 @@
-//! tonic: a unary call, as its generated code makes it, over a TCP connection to loopback.
+//! tonic: a unary call, as its generated code makes it, over TCP to loopback or a Unix socket.
 //!
 //! The message is that of our typed calls. Server and channel are as tonic makes them when it is
 //! told nothing: one HTTP/2 connection, `TCP_NODELAY`, no TLS; no metadata but gRPC's own, and no
 //! deadline.
 
 use std::convert::Infallible;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
+use std::path::Path;
 
 use anyhow::Context as _;
 use bytes::Bytes;
+use tokio::net::UnixListener;
 use tonic::body::Body;
 use tonic::client::Grpc as Calls;
 use tonic::codegen::http::uri::PathAndQuery;
+use tonic::codegen::tokio_stream::wrappers::UnixListenerStream;
 use tonic::codegen::{BoxFuture, Context, Poll, Service, http};
 use tonic::server::{Grpc as Answers, NamedService, UnaryService};
 use tonic::transport::server::TcpIncoming;
@@ -27,17 +30,18 @@ const PATH: &str = "/bench.Bench/Echo";
 /// The message, both ways: to prost bytes are `google.protobuf.BytesValue`.
 type Echo = Bytes;
 
-/// Answers every call with its own message, until stdin ends.
+/// Answers every call with its own message, until stdin ends: on a free port of loopback, or on a
+/// Unix socket with this path.
 ///
 /// # Errors
 /// If it cannot listen.
-pub(crate) async fn serve() -> anyhow::Result<()> {
-    let (address, serving) = listen()?;
+pub(crate) async fn serve(unix: Option<&Path>) -> anyhow::Result<()> {
+    let (uri, serving) = listen(unix)?;
     // A task: what main itself runs is on none of the runtime's workers, and slower.
     let serving = tokio::spawn(serving);
     tokio::select! {
         ended = serving => Ok(ended??),
-        ended = lines::tell_cpu(Some(address.to_string())) => ended,
+        ended = lines::tell_cpu(Some(uri)) => ended,
     }
 }
 
@@ -45,27 +49,32 @@ pub(crate) async fn serve() -> anyhow::Result<()> {
 ///
 /// # Errors
 /// If nobody listens there, or a call fails.
-pub(crate) async fn load(address: &str) -> anyhow::Result<()> {
-    let caller = Unary::connect(address).await?;
+pub(crate) async fn load(uri: &str) -> anyhow::Result<()> {
+    let caller = Unary::connect(uri).await?;
     lines::carry_out(async |order| closed_loop(&caller, order).await).await
 }
 
-/// Listens on a free port of loopback; gives the address, and what answers.
-fn listen()
--> anyhow::Result<(SocketAddr, impl Future<Output = Result<(), tonic::transport::Error>>)> {
+/// Gives the URI at which it listens, and what answers there.
+fn listen(unix: Option<&Path>) -> anyhow::Result<(String, BoxFuture<(), tonic::transport::Error>)> {
+    let router = Server::builder().add_service(EchoServer);
+    if let Some(path) = unix {
+        let incoming = UnixListenerStream::new(UnixListener::bind(path)?);
+        let uri = format!("unix:{}", path.display());
+        return Ok((uri, Box::pin(router.serve_with_incoming(incoming))));
+    }
     // Accepted sockets get this option from the listener here, not from the server.
     let incoming = TcpIncoming::bind((Ipv4Addr::LOCALHOST, 0).into())?.with_nodelay(Some(true));
-    let address = incoming.local_addr()?;
-    Ok((address, Server::builder().add_service(EchoServer).serve_with_incoming(incoming)))
+    let uri = format!("http://{}", incoming.local_addr()?);
+    Ok((uri, Box::pin(router.serve_with_incoming(incoming))))
 }
 
 #[derive(Clone)]
 struct Unary(Calls<Channel>);
 
 impl Unary {
-    async fn connect(address: &str) -> anyhow::Result<Self> {
-        let channel = Endpoint::from_shared(format!("http://{address}"))?.connect().await;
-        Ok(Self(Calls::new(channel.with_context(|| format!("tonic at {address}"))?)))
+    async fn connect(uri: &str) -> anyhow::Result<Self> {
+        let channel = Endpoint::from_shared(uri.to_owned())?.connect().await;
+        Ok(Self(Calls::new(channel.with_context(|| format!("tonic at {uri}"))?)))
     }
 }
 
@@ -122,11 +131,10 @@ impl UnaryService<Echo> for Method {
 mod tests {
     use super::*;
 
-    #[tokio::test]
-    async fn a_unary_call_gives_its_message_back() {
-        let (address, serving) = listen().unwrap();
+    async fn gives_its_message_back(unix: Option<&Path>) {
+        let (uri, serving) = listen(unix).unwrap();
         let serving = tokio::spawn(serving);
-        let mut caller = Unary::connect(&address.to_string()).await.unwrap();
+        let mut caller = Unary::connect(&uri).await.unwrap();
         let body = Echo::from_static(b"0123456789abcdef");
         assert_eq!(caller.call(body.clone()).await.unwrap(), body);
         caller.0.ready().await.unwrap();
@@ -135,5 +143,16 @@ mod tests {
         let refused = caller.0.unary(Request::new(body), nowhere, codec).await.unwrap_err();
         assert_eq!(refused.code(), tonic::Code::Unimplemented);
         serving.abort();
+    }
+
+    #[tokio::test]
+    async fn a_unary_call_over_tcp_gives_its_message_back() {
+        gives_its_message_back(None).await;
+    }
+
+    #[tokio::test]
+    async fn a_unary_call_over_a_unix_socket_gives_its_message_back() {
+        let directory = tempfile::tempdir().unwrap();
+        gives_its_message_back(Some(&directory.path().join("tonic"))).await;
     }
 }

@@ -12,6 +12,7 @@ use clap::ValueEnum;
 use micro::nats::{Nats, NatsBroker, NatsRegistry, NatsTransport};
 use micro::transport::Transport;
 use micro::{Client, Context, Service};
+use micro_transport_tcp::{Options, TcpTransport};
 
 use crate::lines;
 use crate::load::{Caller, closed_loop};
@@ -22,6 +23,10 @@ pub(crate) enum Over {
     /// A nats-server.
     #[default]
     Nats,
+    /// TCP.
+    Tcp,
+    /// The Unix socket beside it, which a client on the same machine prefers.
+    Unix,
 }
 
 impl Over {
@@ -29,12 +34,18 @@ impl Over {
     fn service(self) -> &'static str {
         match self {
             Self::Nats => "bench-nats",
+            Self::Tcp => "bench-tcp",
+            Self::Unix => "bench-unix",
         }
     }
 
     fn transport(self, nats: &Nats) -> anyhow::Result<Arc<dyn Transport>> {
         Ok(match self {
             Self::Nats => Arc::new(NatsTransport::with(nats)),
+            Self::Tcp | Self::Unix => {
+                let options = Options::default().with_unix_socket(self == Self::Unix);
+                Arc::new(TcpTransport::with_options([""; 0], options)?)
+            }
         })
     }
 }

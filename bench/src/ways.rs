@@ -1,6 +1,7 @@
 //! What is measured: each way of calling, and the two processes that it takes.
 
 use serde::Serialize;
+use tempfile::TempDir;
 
 use crate::calls::Sample;
 use crate::load::{Measured, Order};
@@ -14,33 +15,30 @@ pub(crate) enum Way {
     B,
     /// A typed call over NATS.
     Nats,
-    /// A unary call of tonic.
+    /// A typed call over TCP.
+    Tcp,
+    /// A typed call over the Unix socket beside it.
+    Unix,
+    /// A unary call of tonic over TCP.
     Tonic,
+    /// A unary call of tonic over a Unix socket.
+    TonicUnix,
 }
 
 impl Way {
     /// In the order of the first round.
-    pub(crate) const ALL: &[Self] = &[Self::B, Self::Nats, Self::Tonic];
-
-    /// Those that go through our whole stack.
-    pub(crate) const OURS: &[Self] = &[Self::Nats];
+    pub(crate) const ALL: &[Self] =
+        &[Self::B, Self::Nats, Self::Tonic, Self::Tcp, Self::TonicUnix, Self::Unix];
 
     /// As tables have it.
     pub(crate) fn title(self) -> &'static str {
         match self {
             Self::B => "B",
             Self::Nats => "ours, NATS",
+            Self::Tcp => "ours, TCP",
+            Self::Unix => "ours, Unix",
             Self::Tonic => "tonic",
-        }
-    }
-
-    /// The subcommands of its server and its client, and what they share of arguments.
-    fn commands(self) -> ([&'static str; 2], &'static [&'static str]) {
-        let ours = ["serve-micro", "load-micro"];
-        match self {
-            Self::B => (["serve-b", "load-b"], &[]),
-            Self::Nats => (ours, &["--over", "nats"]),
-            Self::Tonic => (["serve-tonic", "load-tonic"], &[]),
+            Self::TonicUnix => "tonic, Unix",
         }
     }
 }
@@ -50,6 +48,8 @@ pub(crate) struct Pair {
     way: Way,
     server: Worker,
     load: Worker,
+    /// Of its Unix socket.
+    _directory: Option<TempDir>,
 }
 
 impl Pair {
@@ -58,20 +58,38 @@ impl Pair {
     /// # Errors
     /// If one of them does not start.
     pub(crate) async fn start(way: Way, nats: &str) -> anyhow::Result<Self> {
-        let ([server, load], shared) = way.commands();
-        let (server, load) = match way {
-            Way::Tonic => {
-                let server = Worker::start(&[server]).await?;
-                let load = Worker::start(&[load, "--address", server.address()?]).await?;
-                (server, load)
+        match way {
+            Way::B => Self::known(way, "serve-b", "load-b", &["--nats", nats]).await,
+            Way::Nats => Self::ours(way, "nats", nats).await,
+            Way::Tcp => Self::ours(way, "tcp", nats).await,
+            Way::Unix => Self::ours(way, "unix", nats).await,
+            Way::Tonic => Self::tonic(way, None).await,
+            Way::TonicUnix => Self::tonic(way, Some(TempDir::new()?)).await,
+        }
+    }
+
+    async fn ours(way: Way, over: &str, nats: &str) -> anyhow::Result<Self> {
+        let arguments = ["--nats", nats, "--over", over];
+        Self::known(way, "serve-micro", "load-micro", &arguments).await
+    }
+
+    /// Both find each other by the same arguments.
+    async fn known(way: Way, server: &str, load: &str, arguments: &[&str]) -> anyhow::Result<Self> {
+        let server = Worker::start(&[&[server], arguments].concat()).await?;
+        let load = Worker::start(&[&[load], arguments].concat()).await?;
+        Ok(Self { way, server, load, _directory: None })
+    }
+
+    async fn tonic(way: Way, directory: Option<TempDir>) -> anyhow::Result<Self> {
+        let socket = directory.as_ref().map(|directory| directory.path().join("tonic"));
+        let server = match &socket {
+            Some(socket) => {
+                Worker::start(&["serve-tonic", "--unix", &socket.to_string_lossy()]).await?
             }
-            _ => {
-                let arguments = |name| [&[name, "--nats", nats], shared].concat();
-                let server = Worker::start(&arguments(server)).await?;
-                (server, Worker::start(&arguments(load)).await?)
-            }
+            None => Worker::start(&["serve-tonic"]).await?,
         };
-        Ok(Self { way, server, load })
+        let load = Worker::start(&["load-tonic", "--uri", server.uri()?]).await?;
+        Ok(Self { way, server, load, _directory: directory })
     }
 
     /// What it is that these call.

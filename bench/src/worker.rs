@@ -20,7 +20,7 @@ pub(crate) struct Worker {
     child: Child,
     orders: ChildStdin,
     answers: Lines<BufReader<ChildStdout>>,
-    address: Option<String>,
+    uri: Option<String>,
 }
 
 impl Worker {
@@ -41,18 +41,18 @@ impl Worker {
             bail!("{name} has no pipes");
         };
         let answers = BufReader::new(answers).lines();
-        let mut worker = Self { name, child, orders, answers, address: None };
-        let Ready { address, .. } = worker.answer().await?;
-        Ok(Self { address, ..worker })
+        let mut worker = Self { name, child, orders, answers, uri: None };
+        let Ready { uri, .. } = worker.answer().await?;
+        Ok(Self { uri, ..worker })
     }
 
     /// Where it listens.
     ///
     /// # Errors
     /// If it did not say so.
-    pub(crate) fn address(&self) -> anyhow::Result<&str> {
-        let address = self.address.as_deref();
-        address.with_context(|| format!("{} does not say where it listens", self.name))
+    pub(crate) fn uri(&self) -> anyhow::Result<&str> {
+        let uri = self.uri.as_deref();
+        uri.with_context(|| format!("{} does not say where it listens", self.name))
     }
 
     /// Has an order carried out.
