@@ -10,9 +10,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use clap::ValueEnum;
 use micro::nats::{Nats, NatsBroker, NatsRegistry, NatsTransport};
+use micro::tcp::{Options, TcpTransport};
 use micro::transport::Transport;
 use micro::{Client, Context, Service};
-use micro_transport_tcp::{Options, TcpTransport};
 
 use crate::lines;
 use crate::load::{Caller, closed_loop};
