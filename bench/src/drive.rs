@@ -92,6 +92,8 @@ async fn measure(options: &Options) -> anyhow::Result<()> {
         print!("{}", Warm(&report.lookup));
     }
     nats.stop().await;
+    report.machine.look_again();
+    println!("\n{}", report.machine.meanwhile());
     if let Some(file) = &options.json {
         let json = serde_json::to_vec_pretty(&report)?;
         std::fs::write(file, json).with_context(|| file.display().to_string())?;
