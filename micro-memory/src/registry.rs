@@ -143,7 +143,7 @@ impl Registry for MemoryRegistry {
         if found.is_empty() {
             return Err(Error::not_found(format!(
                 "service {name} is not registered; the memory registry reaches this process \
-                 alone: --registry=nats --transport=nats --broker=nats reach others"
+                 alone: --registry=mdns --transport=tcp or --profile=nats reach others"
             )));
         }
         Ok(found)

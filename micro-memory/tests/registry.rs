@@ -39,7 +39,8 @@ async fn next(watcher: &mut Watcher) -> (Change, Instant) {
 async fn not_found_says_how_far_it_reaches_and_which_flags_reach_further() {
     let error = MemoryRegistry::default().get(&name()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
-    for part in ["greeter", "this process alone", "--registry=nats --transport=nats --broker=nats"]
+    for part in
+        ["greeter", "this process alone", "--registry=mdns --transport=tcp or --profile=nats"]
     {
         assert!(error.detail().contains(part), "{part:?} is not in {:?}", error.detail());
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use micro_core::{Broker, Error, PluginConfig, Registry, Result, Transport};
+use micro_core::{Broker, Error, PluginConfig, Reach, Registry, Result, Transport};
 
 use crate::plugins::Plugins;
 
@@ -99,19 +99,70 @@ impl Selection {
         let plugins = self.plugins.unwrap_or_default();
         let [registries, transports, brokers] = plugins.names();
         let namespace = self.namespace.as_deref();
+        // Who brings a backend of their own knows what goes together.
+        let chosen = self.registry.value.is_none() && self.transport.value.is_none();
         let registry = (self.registry)
             .make("registry", &registries, namespace, |name, c| plugins.registry(name, c))?;
         let transport = (self.transport)
             .make("transport", &transports, namespace, |name, c| plugins.transport(name, c))?;
         let broker =
             (self.broker).make("broker", &brokers, namespace, |name, c| plugins.broker(name, c))?;
-        if transport.name() == "memory" && registry.name() != "memory" {
-            tracing::warn!(
-                registry = registry.name(),
-                "other processes find this one but cannot call it: its transport is memory"
+        let backends = Backends { registry, transport, broker };
+        if chosen {
+            backends.check([&registries, &transports])?;
+        }
+        Ok(backends)
+    }
+}
+
+impl Backends {
+    /// Says what is right on one machine or without events, and a riddle elsewhere.
+    pub(crate) fn tell(&self, any_address: bool, subscribes: bool) {
+        let registry = self.registry.capabilities().reach;
+        let transport = self.transport.capabilities().reach;
+        let broker = self.broker.capabilities().reach;
+        if any_address && transport < registry {
+            tracing::info!(
+                transport = self.transport.name(),
+                "it can be called from {transport}; --transport_address or --server_address says \
+                 where to listen"
             );
         }
-        Ok(Backends { registry, transport, broker })
+        if subscribes && broker == Reach::Process && transport > Reach::Process {
+            tracing::warn!(
+                broker = self.broker.name(),
+                "events of other processes do not come: its broker reaches {broker}"
+            );
+        }
+    }
+
+    /// Whether who finds a service can also call it, and the other way round.
+    fn check(&self, [registries, transports]: [&[&str]; 2]) -> Result<()> {
+        let Self { registry, transport, .. } = self;
+        let (found, called) = (registry.capabilities().reach, transport.capabilities().reach);
+        if (found == Reach::Process) == (called == Reach::Process) {
+            return Ok(());
+        }
+        let (finds, calls) = (registry.name(), transport.name());
+        let others = |own: &str, known: &[&str]| {
+            let others: Vec<&str> = known.iter().copied().filter(|name| *name != own).collect();
+            if others.is_empty() { "none is compiled in".to_owned() } else { others.join(", ") }
+        };
+        Err(Error::invalid_input(if found < called {
+            format!(
+                "registry {finds} does not go with transport {calls}: it reaches {found}, so that \
+                 nobody else would find what could be called; choose another registry (there are: \
+                 {}) or another transport",
+                others(finds, registries)
+            )
+        } else {
+            format!(
+                "transport {calls} does not go with registry {finds}: it reaches {called}, so that \
+                 others would find what they cannot call; choose another transport (there are: \
+                 {}) or another registry",
+                others(calls, transports)
+            )
+        }))
     }
 }
 

@@ -41,32 +41,35 @@ pub struct Flags {
     #[arg(long, env = "MICRO_PROFILE", value_name = "NAME", value_parser = one_of(&["", "local", "nats"]))]
     pub(crate) profile: Option<String>,
 
-    /// Where services are found: memory (within this process; the default) or nats
+    /// Where services are found: memory (within this process; the default), mdns (on this network,
+    /// without a server) or nats
     #[arg(long, env = "MICRO_REGISTRY", value_name = "NAME")]
     pub(crate) registry: Option<String>,
 
-    /// Addresses of the registry, comma-separated [default for nats: 127.0.0.1:4222]
+    /// Addresses of the registry, comma-separated: servers of nats [default: 127.0.0.1:4222];
+    /// interfaces for mdns, by name or address, or loopback [default: all]
     #[arg(
         long = "registry_address",
         alias = "registry-address",
         env = "MICRO_REGISTRY_ADDRESS",
         hide_env_values = true,
-        value_name = "HOST:PORT,…",
+        value_name = "ADDRESS,…",
         value_delimiter = ','
     )]
     pub(crate) registry_address: Vec<String>,
 
-    /// How calls travel: memory (within this process; the default) or nats
+    /// How calls travel: memory (within this process; the default), tcp or nats
     #[arg(long, env = "MICRO_TRANSPORT", value_name = "NAME")]
     pub(crate) transport: Option<String>,
 
-    /// Addresses of the transport, comma-separated [default for nats: 127.0.0.1:4222]
+    /// Addresses of the transport, comma-separated: servers of nats [default: 127.0.0.1:4222];
+    /// where tcp listens, such as 0.0.0.0 for other machines [default: 127.0.0.1]
     #[arg(
         long = "transport_address",
         alias = "transport-address",
         env = "MICRO_TRANSPORT_ADDRESS",
         hide_env_values = true,
-        value_name = "HOST:PORT,…",
+        value_name = "ADDRESS,…",
         value_delimiter = ','
     )]
     pub(crate) transport_address: Vec<String>,
@@ -97,8 +100,8 @@ pub struct Flags {
     )]
     pub(crate) nats_address: Vec<String>,
 
-    /// Keeps this fleet apart from others on the same NATS: prefixes discovery and topics (not
-    /// known to go-micro; without it the subjects are go-micro's)
+    /// Keeps this fleet apart from others on the same NATS or the same network: prefixes discovery
+    /// and topics (not known to go-micro; without it the subjects are go-micro's)
     #[arg(long, env = "MICRO_NAMESPACE", value_name = "NAME")]
     pub(crate) namespace: Option<String>,
 
@@ -124,7 +127,8 @@ pub struct Flags {
     #[arg(long = "server_id", alias = "server-id", env = "MICRO_SERVER_ID", value_name = "ID")]
     pub(crate) server_id: Option<String>,
 
-    /// Where the server listens; over NATS a subject [default: :0, an address of its own]
+    /// Where the server listens: over NATS a subject, over TCP HOST:PORT or unix:PATH [default: :0,
+    /// an address of its own]
     #[arg(
         long = "server_address",
         alias = "server-address",
@@ -133,7 +137,8 @@ pub struct Flags {
     )]
     pub(crate) server_address: Option<String>,
 
-    /// The address to register, where it is another than the server listens at
+    /// The address to register, where it is another than the server listens at; over TCP HOST or
+    /// HOST:PORT
     #[arg(
         long = "server_advertise",
         alias = "server-advertise",

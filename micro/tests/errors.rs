@@ -53,7 +53,7 @@ async fn an_unknown_service_is_not_found_and_memory_says_how_to_reach_others() {
     let error = fleet.client().call::<_, ()>("nobody", "Greeter.Length", &()).await.unwrap_err();
     assert_eq!((error.kind(), error.code()), (ErrorKind::NotFound, 404));
     assert_eq!(error.request(), Some(RequestState::NotSent));
-    for words in ["nobody", "this process", "--registry=nats"] {
+    for words in ["nobody", "this process", "--registry=mdns", "--profile=nats"] {
         assert!(error.to_string().contains(words), "{error}");
     }
 }

@@ -32,9 +32,36 @@ fn build(args: &[&str]) -> micro::Result<Service> {
 #[tokio::test]
 async fn each_backend_is_chosen_by_its_own_flag() {
     assert_eq!(chosen(&build(&[]).unwrap()), ["memory", "memory", "memory"]);
-    assert_eq!(chosen(&build(&["--registry=nats"]).unwrap()), ["nats", "memory", "memory"]);
-    assert_eq!(chosen(&build(&["--transport=nats"]).unwrap()), ["memory", "nats", "memory"]);
+    let both = build(&["--registry=nats", "--transport=nats"]).unwrap();
+    assert_eq!(chosen(&both), ["nats", "nats", "memory"]);
     assert_eq!(chosen(&build(&["--broker=nats"]).unwrap()), ["memory", "memory", "nats"]);
+}
+
+#[tokio::test]
+async fn who_is_found_but_cannot_be_called_is_told_at_the_start_and_the_other_way_round() {
+    for (flag, words) in [
+        (
+            "--registry=nats",
+            ["transport memory", "registry nats", "cannot call", "there are: nats"],
+        ),
+        ("--transport=nats", ["registry memory", "transport nats", "find", "there are: nats"]),
+    ] {
+        let error = build(&[flag]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        for word in words {
+            assert!(error.detail().contains(word), "{flag}: {word:?} is not in: {error}");
+        }
+        let client = micro::Client::builder().flags(&flags(&[flag])).build().unwrap_err();
+        assert_eq!(client.detail(), error.detail());
+    }
+}
+
+#[tokio::test]
+async fn who_brings_a_backend_of_their_own_knows_what_goes_together() {
+    let registry = Arc::new(Memory::new().registry());
+    let service =
+        Service::builder("greeter").registry(registry).flags(&flags(&["--transport=nats"]));
+    assert_eq!(chosen(&service.build().unwrap()), ["memory", "nats", "memory"]);
 }
 
 #[tokio::test]

@@ -309,6 +309,10 @@ impl Server {
         called.chain(subscribed).collect()
     }
 
+    pub(crate) fn subscribes(&self) -> bool {
+        !self.subscribers.is_empty()
+    }
+
     /// The first thing that was wrong with a handler's name or a topic is told when it starts.
     fn flaw(&mut self, flaw: String) {
         self.flaw.get_or_insert_with(|| Arc::new(Error::invalid_input(flaw)));
@@ -376,6 +380,11 @@ pub(crate) struct RunningServer {
 }
 
 impl RunningServer {
+    /// What others dial who reach it at this address.
+    pub(crate) fn advertise(&self, address: &str) -> Result<String> {
+        self.pump.port().advertise(address)
+    }
+
     /// Tells why the port is over, once it is.
     pub(crate) fn over(&self) -> watch::Receiver<Option<Arc<Error>>> {
         self.pump.over()

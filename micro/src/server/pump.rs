@@ -393,6 +393,10 @@ impl Pump {
         self.serving.tasks.len()
     }
 
+    pub(super) fn port(&self) -> &dyn Port {
+        &*self.serving.hub.port
+    }
+
     /// Tells why the port is over, once it is.
     pub(super) fn over(&self) -> watch::Receiver<Option<Arc<Error>>> {
         self.serving.over.subscribe()

@@ -110,6 +110,8 @@ impl Service {
         let mut record = Record::new(&identity.name, &identity.version);
         record.endpoints = server.endpoints();
         let bind = Bind::from(identity.address.as_str());
+        let any_address = bind == Bind::Any && identity.advertise.is_none();
+        backends.tell(any_address, server.subscribes());
         let server = server
             .start(
                 &identity.name,
@@ -120,7 +122,10 @@ impl Service {
                 &server_options,
             )
             .await?;
-        let address = identity.advertise.as_deref().unwrap_or(&server.address).to_owned();
+        let address = match &identity.advertise {
+            Some(address) => server.advertise(address)?,
+            None => server.address.clone(),
+        };
         let mut node = Node::new(id, address)
             .with_metadata("broker", backends.broker.name())
             .with_metadata("registry", backends.registry.name())
