@@ -27,5 +27,6 @@ pages! {
     testing: "testing.md";
     echo: "echo.md";
     performance: "performance.md";
+    sizes: "sizes.md";
     ci_full: "ci-full.md";
 }
