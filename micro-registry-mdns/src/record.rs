@@ -1,0 +1,186 @@
+//! What the TXT record of an instance says; the README has it in words.
+
+use std::time::Duration;
+
+use mdns_sd::TxtProperties;
+
+/// The most that a TXT record has. With the other records of its instance and some addresses it
+/// is a packet of at most [`MAX_PACKET`](crate::daemon::MAX_PACKET) bytes.
+const MAX_TXT: usize = 980;
+/// The most that one string of it has (RFC 1035).
+const MAX_STRING: usize = 255;
+/// The most instances that the description of a node is spread over.
+pub(crate) const MAX_PARTS: u16 = 64;
+/// A node that says less or more is believed for so long.
+pub(crate) const SHORTEST_LEASE: Duration = Duration::from_millis(250);
+/// See [`SHORTEST_LEASE`].
+pub(crate) const LONGEST_LEASE: Duration = Duration::from_secs(3600);
+/// As much of a name as people are shown.
+const SHOWN: usize = 80;
+const VERSION: &str = "1";
+
+/// The strings of a TXT record, each a key and its value.
+pub(crate) type Strings = Vec<(String, Vec<u8>)>;
+
+/// What an instance says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Record {
+    /// That a node is there, or leaves.
+    Head(Head),
+    /// A part of its description.
+    Part(Part),
+}
+
+/// The instance that stands for a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Head {
+    /// How long to believe it from now on; zero: it leaves.
+    pub(crate) lease: Duration,
+    /// Counts up with everything that this instance says anew.
+    pub(crate) beat: u64,
+    /// When this description was first said, in milliseconds since 1970: of two who claim one
+    /// node, the later one counts.
+    pub(crate) since: u64,
+    /// Of the description.
+    pub(crate) revision: u64,
+    /// In how many instances beside this one the description is; zero: it is in `data`.
+    pub(crate) parts: u16,
+    /// The description, if it has room here.
+    pub(crate) data: Vec<u8>,
+}
+
+/// An instance that carries a part of a description.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Part {
+    /// Of the description.
+    pub(crate) revision: u64,
+    /// From 1.
+    pub(crate) number: u16,
+    /// A part of the description.
+    pub(crate) data: Vec<u8>,
+}
+
+impl Head {
+    /// The strings; `shown` is for people who browse, and nobody reads it.
+    pub(crate) fn encode(&self, namespace: Option<&str>, shown: &[(&str, &str)]) -> Strings {
+        let mut strings = first_strings(namespace);
+        push(&mut strings, "lease", self.lease.as_millis());
+        push(&mut strings, "beat", self.beat);
+        push(&mut strings, "since", self.since);
+        if !self.lease.is_zero() {
+            push(&mut strings, "rev", format_args!("{:016x}", self.revision));
+            for (key, value) in shown {
+                push(&mut strings, key, cut(value, SHOWN));
+            }
+            if self.parts > 0 {
+                push(&mut strings, "parts", self.parts);
+            }
+            push_data(&mut strings, &self.data);
+        }
+        strings
+    }
+
+    /// How much of a description has room beside the other strings.
+    pub(crate) fn room(&self, namespace: Option<&str>, shown: &[(&str, &str)]) -> usize {
+        let longest = Self { beat: u64::MAX, lease: LONGEST_LEASE, ..self.clone() };
+        data_room(&longest.encode(namespace, shown))
+    }
+}
+
+impl Part {
+    pub(crate) fn encode(&self, namespace: Option<&str>) -> Strings {
+        let mut strings = first_strings(namespace);
+        push(&mut strings, "rev", format_args!("{:016x}", self.revision));
+        push(&mut strings, "part", self.number);
+        push_data(&mut strings, &self.data);
+        strings
+    }
+}
+
+/// How much of a description has room in one part.
+pub(crate) fn part_room(namespace: Option<&str>) -> usize {
+    data_room(&Part { revision: 0, number: MAX_PARTS, data: Vec::new() }.encode(namespace))
+}
+
+/// Reads what an instance says; what is wrong with it, if it says nothing to us.
+pub(crate) fn decode(txt: &TxtProperties, namespace: Option<&str>) -> Result<Record, &'static str> {
+    if text(txt, "txtvers") != Some(VERSION) {
+        return Err("it is of another version");
+    }
+    if text(txt, "ns") != namespace {
+        return Err("it is of another namespace");
+    }
+    if text(txt, "part").is_some() {
+        let number = number(txt, "part")?;
+        if !(1..=MAX_PARTS).contains(&number) {
+            return Err("its part is out of bounds");
+        }
+        return Ok(Record::Part(Part { revision: revision(txt)?, number, data: data(txt) }));
+    }
+    let (beat, since) = (number(txt, "beat")?, number(txt, "since")?);
+    let lease = Duration::from_millis(number(txt, "lease")?);
+    if lease.is_zero() {
+        let head = Head { lease, beat, since, revision: 0, parts: 0, data: Vec::new() };
+        return Ok(Record::Head(head));
+    }
+    let lease = lease.clamp(SHORTEST_LEASE, LONGEST_LEASE);
+    let parts = if text(txt, "parts").is_some() { number(txt, "parts")? } else { 0 };
+    if parts > MAX_PARTS {
+        return Err("it has too many parts");
+    }
+    let data = if parts == 0 { data(txt) } else { Vec::new() };
+    Ok(Record::Head(Head { lease, beat, since, revision: revision(txt)?, parts, data }))
+}
+
+fn first_strings(namespace: Option<&str>) -> Strings {
+    // As RFC 6763 recommends, the version is the first.
+    let mut strings = Strings::new();
+    push(&mut strings, "txtvers", VERSION);
+    if let Some(namespace) = namespace {
+        push(&mut strings, "ns", namespace);
+    }
+    strings
+}
+
+fn push(strings: &mut Strings, key: &str, value: impl ToString) {
+    strings.push((key.to_owned(), value.to_string().into_bytes()));
+}
+
+fn push_data(strings: &mut Strings, data: &[u8]) {
+    for (index, chunk) in data.chunks(MAX_STRING - "d0=".len()).enumerate() {
+        strings.push((format!("d{index}"), chunk.to_vec()));
+    }
+}
+
+/// What is left for data, in strings with a length, a key of two letters and `=`.
+fn data_room(strings: &Strings) -> usize {
+    let used: usize = strings.iter().map(|(key, value)| key.len() + value.len() + 2).sum();
+    let left = MAX_TXT.saturating_sub(used);
+    let string = MAX_STRING + 1;
+    let overhead = "0d0=".len();
+    left / string * (string - overhead) + (left % string).saturating_sub(overhead)
+}
+
+fn data(txt: &TxtProperties) -> Vec<u8> {
+    let strings = (0..10).map_while(|index| txt.get_property_val(&format!("d{index}"))?);
+    strings.flatten().copied().collect()
+}
+
+fn revision(txt: &TxtProperties) -> Result<u64, &'static str> {
+    let hex = text(txt, "rev").unwrap_or_default();
+    u64::from_str_radix(hex, 16).map_err(|_| "its revision is no number")
+}
+
+fn number<T: std::str::FromStr>(txt: &TxtProperties, key: &str) -> Result<T, &'static str> {
+    text(txt, key).unwrap_or_default().parse().map_err(|_| "a number of it is none")
+}
+
+fn text<'a>(txt: &'a TxtProperties, key: &str) -> Option<&'a str> {
+    std::str::from_utf8(txt.get_property_val(key)??).ok()
+}
+
+/// The beginning of a text, of at most as many bytes, without half a character.
+pub(crate) fn cut(text: &str, most: usize) -> &str {
+    let end = (0..=most.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    &text[..end.unwrap_or_default()]
+}

@@ -1,0 +1,224 @@
+//! The registry itself: what callers see.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use micro_core::registry::{
+    Capabilities, RegisterOptions, Registry, Service, ServiceName, WatchOptions, Watcher,
+};
+use micro_core::{Error, PluginConfig, Result, async_trait};
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::NAME;
+use crate::config::Options;
+use crate::driver::{Shared, drive};
+use crate::interfaces::{self, Interface};
+use crate::state::{Found, State};
+
+/// How long a call waits until the thread of multicast DNS has sent what it was told.
+const SENT: Duration = Duration::from_secs(1);
+
+/// Services found by multicast DNS on the networks of this machine, without any server.
+///
+/// Cheap to clone; all clones are the same registry. Making one does no I/O and needs no runtime.
+/// One thread and one background task, started by the first use, do all the work; they end with
+/// the last handle or with [`close`](Registry::close).
+///
+/// A node whose process dies leaves every view at the end of its lease ([`Options::lease`]), after
+/// it was asked and did not answer.
+#[derive(Clone)]
+pub struct MdnsRegistry(Arc<Handle>);
+
+struct Handle {
+    shared: Arc<Shared>,
+    task: Mutex<Option<AbortHandle>>,
+}
+
+impl MdnsRegistry {
+    /// A registry on these interfaces, each a name (`eth0`), an IP address of this machine,
+    /// `loopback`, or a comma-separated list of such; none means all that are up.
+    ///
+    /// # Errors
+    /// `InvalidInput`, naming what cannot be an interface. Whether it is there is seen by whoever
+    /// uses the registry: `Unavailable`.
+    pub fn new<I>(addresses: I) -> Result<Self>
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        let interfaces = Interface::parse_list(addresses)?;
+        Self::with_options(Options::default().with_interfaces(interfaces))
+    }
+
+    /// As [`new`](Self::new), with the interfaces and the namespace that the flags say.
+    ///
+    /// # Errors
+    /// As for `new`; `InvalidInput` if the namespace is none.
+    pub fn from_config(config: &PluginConfig) -> Result<Self> {
+        Self::with_options(Options::from_config(config)?)
+    }
+
+    /// A registry with these options.
+    ///
+    /// # Errors
+    /// `InvalidInput`, naming the option.
+    pub fn with_options(options: Options) -> Result<Self> {
+        options.check()?;
+        let shared = Arc::new(Shared::new(options));
+        Ok(Self(Arc::new(Handle { shared, task: Mutex::new(None) })))
+    }
+
+    /// How many records of others were dropped because they meant nothing or found no room.
+    pub fn dropped_records(&self) -> u64 {
+        self.0.shared.state().dropped()
+    }
+
+    /// Sees to it that multicast DNS is there.
+    fn start(&self) -> Result<()> {
+        self.0.shared.state().check_open()?;
+        self.0.shared.daemon().map(drop)
+    }
+
+    /// Wakes the task, which the first use starts.
+    fn wake(&self) {
+        let mut task = self.0.task.lock().unwrap_or_else(PoisonError::into_inner);
+        if task.as_ref().is_none_or(AbortHandle::is_finished) {
+            // It keeps no handle: it ends with the last one.
+            *task = Some(tokio::spawn(drive(self.0.shared.clone())).abort_handle());
+        }
+        self.0.shared.changed();
+    }
+
+    /// Waits, bounded, until what was done in this revision has been sent.
+    async fn settle(&self, revision: u64) -> Result<()> {
+        self.wake();
+        timeout(SENT, self.0.shared.done(revision)).await.map_err(|_| {
+            Error::unavailable(format!("multicast DNS did not send what it was told in {SENT:?}"))
+        })
+    }
+
+    async fn look_up(&self, look: impl Fn(&State, Instant) -> Found) -> Result<Vec<Service>> {
+        let Shared { options, .. } = &*self.0.shared;
+        self.start()?;
+        interfaces::present(&options.interfaces)?;
+        let mut heard = self.0.shared.heard();
+        self.0.shared.state().search(Instant::now())?;
+        self.wake();
+        loop {
+            heard.mark_unchanged();
+            let found = {
+                let state = self.0.shared.state();
+                state.check_open()?;
+                look(&state, Instant::now())
+            };
+            match found {
+                Found::Services(services) => return Ok(services),
+                // The sender lives as long as this does.
+                Found::NotYet(at) => _ = timeout_at(at, heard.changed()).await,
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Registry for MdnsRegistry {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::default().with_reach(interfaces::reach(&self.0.shared.options.interfaces))
+    }
+
+    /// # Errors
+    /// Also `Unavailable`: none of the interfaces is there, the port cannot be had, or the
+    /// registry is closed.
+    async fn register(&self, service: &Service, options: RegisterOptions) -> Result<()> {
+        service.check()?;
+        self.start()?;
+        let revision = self.0.shared.state().register(service, options.ttl, Instant::now())?;
+        // It is remembered, and said as soon as it can be.
+        let _ = self.settle(revision).await;
+        Ok(())
+    }
+
+    async fn deregister(&self, service: &Service) -> Result<()> {
+        service.check()?;
+        let revision = self.0.shared.state().deregister(service);
+        if self.start().is_ok() {
+            let _ = self.settle(revision).await;
+        }
+        Ok(())
+    }
+
+    async fn get(&self, name: &ServiceName) -> Result<Vec<Service>> {
+        let services = self.look_up(|state, now| state.get(name, now)).await?;
+        if services.is_empty() {
+            let Shared { options, .. } = &*self.0.shared;
+            let interfaces = interfaces::present(&options.interfaces)?;
+            let mut names: Vec<&str> = interfaces.iter().map(|i| i.name.as_str()).collect();
+            names.dedup();
+            return Err(Error::not_found(format!(
+                "service {name}: nobody answers to that name by multicast DNS on {}",
+                names.join(", ")
+            )));
+        }
+        Ok(services)
+    }
+
+    async fn list(&self) -> Result<Vec<Service>> {
+        self.look_up(State::list).await
+    }
+
+    async fn watch(&self, options: WatchOptions) -> Result<Watcher> {
+        self.start()?;
+        let watcher = {
+            let mut state = self.0.shared.state();
+            state.search(Instant::now())?;
+            state.watch(options.name)
+        };
+        self.wake();
+        Ok(watcher)
+    }
+
+    fn health(&self) -> Result<()> {
+        self.0.shared.state().check_open()?;
+        interfaces::present(&self.0.shared.options.interfaces).map(drop)
+    }
+
+    async fn close(&self) -> Result<()> {
+        let shared = &self.0.shared;
+        let (was_closed, revision) = {
+            let mut state = shared.state();
+            (state.is_closed(), state.close())
+        };
+        let used = self.0.task.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        let told = if was_closed || !used { Ok(()) } else { self.settle(revision).await };
+        self.0.end();
+        told
+    }
+}
+
+impl Handle {
+    fn end(&self) {
+        if let Some(task) = self.task.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+            task.abort();
+        }
+        self.shared.end_daemon(true);
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl fmt::Debug for MdnsRegistry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let options = &self.0.shared.options;
+        f.debug_struct("MdnsRegistry").field("options", options).finish_non_exhaustive()
+    }
+}

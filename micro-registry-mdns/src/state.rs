@@ -1,0 +1,312 @@
+//! All that a registry knows and does, without I/O: what is heard and time in, what to say and to
+//! ask out.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use mdns_sd::TxtProperties;
+use micro_core::registry::{Service, ServiceName, Watcher};
+use micro_core::{Error, Result};
+use tokio::time::Instant;
+use tracing::debug;
+
+use crate::config::Options;
+use crate::dns::{Answer, Question};
+use crate::own::{NodeKey, Own, Say};
+use crate::peers::Peers;
+use crate::record;
+
+/// When the first lookup asks, after its beginning: a packet may be lost.
+const ASKED: [Duration; 3] =
+    [Duration::ZERO, Duration::from_millis(250), Duration::from_millis(650)];
+/// How many times [`Options::quiet`] a list of everything waits at least.
+const QUIET_OF_LISTS: u32 = 4;
+/// More than any description has parts.
+const MOST_QUESTIONS: usize = 1024;
+
+#[derive(Debug)]
+pub(crate) struct State {
+    options: Options,
+    own: Own,
+    peers: Peers,
+    search: Search,
+    say: VecDeque<Say>,
+    questions: Vec<Question>,
+    /// Counts what callers had done here.
+    revision: u64,
+    closed: bool,
+    garbage: u64,
+}
+
+/// How far it is found out what there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Search {
+    /// Nobody has asked yet.
+    Idle,
+    /// Since then; so often it was asked.
+    Running { since: Instant, asked: usize },
+    /// Everything is known: what is not heard of is not there.
+    Done,
+}
+
+/// What a lookup comes to at a moment.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// This.
+    Services(Vec<Service>),
+    /// Nothing yet; worth another look then, or when there is news.
+    NotYet(Instant),
+}
+
+impl State {
+    pub(crate) fn new(options: Options, token: String) -> Self {
+        Self {
+            own: Own::new(&options, token),
+            peers: Peers::new(&options),
+            search: Search::Idle,
+            say: VecDeque::new(),
+            questions: Vec::new(),
+            revision: 0,
+            closed: false,
+            garbage: 0,
+            options,
+        }
+    }
+
+    pub(crate) fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// How many records of others meant nothing, or found no room.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.garbage + self.peers.dropped()
+    }
+
+    /// # Errors
+    /// `Unavailable` after [`close`](Self::close).
+    pub(crate) fn check_open(&self) -> Result<()> {
+        if self.closed {
+            return Err(Error::unavailable("the registry is closed"));
+        }
+        Ok(())
+    }
+
+    /// Returns the revision in which others can see it.
+    pub(crate) fn register(
+        &mut self,
+        service: &Service,
+        ttl: Option<Duration>,
+        now: Instant,
+    ) -> Result<u64> {
+        self.check_open()?;
+        // What ends at once was never there.
+        if ttl == Some(Duration::ZERO) {
+            return Ok(self.deregister(service));
+        }
+        let until = ttl.and_then(|ttl| now.checked_add(ttl));
+        for claimed in self.own.register(service, until, now, &mut self.say)? {
+            self.peers.claim(claimed);
+        }
+        Ok(self.changed())
+    }
+
+    /// Returns the revision in which nobody sees it any more.
+    pub(crate) fn deregister(&mut self, service: &Service) -> u64 {
+        for node in &service.nodes {
+            let (name, version) = (service.name.clone(), service.version.clone());
+            self.end(&NodeKey { name, version, id: node.id.clone() });
+        }
+        self.changed()
+    }
+
+    /// Ends everything; the watchers too. Returns the revision in which others have been told.
+    pub(crate) fn close(&mut self) -> u64 {
+        if !self.closed {
+            self.closed = true;
+            for key in self.own.keys() {
+                self.end(&key);
+            }
+            self.peers = Peers::new(&self.options);
+            self.search = Search::Idle;
+            self.revision += 1;
+        }
+        self.revision
+    }
+
+    /// Finds out what there is, unless that is known.
+    pub(crate) fn search(&mut self, now: Instant) -> Result<()> {
+        self.check_open()?;
+        if self.search == Search::Idle {
+            self.search = Search::Running { since: now, asked: 0 };
+        }
+        Ok(())
+    }
+
+    /// Whether somebody wants to know what there is.
+    pub(crate) fn is_searching(&self) -> bool {
+        self.search != Search::Idle
+    }
+
+    /// The versions of a service, as soon as they are known; none if there is none.
+    pub(crate) fn get(&self, name: &ServiceName, now: Instant) -> Found {
+        let services = self.peers.get(name.as_str());
+        match self.settles(Duration::ZERO, now) {
+            Some(_) if self.search == Search::Done => Found::Services(services),
+            Some(at) if at <= now && !services.is_empty() => Found::Services(services),
+            Some(at) if !services.is_empty() => Found::NotYet(at),
+            _ => Found::NotYet(self.limit(now)),
+        }
+    }
+
+    /// All services, as soon as they are known.
+    pub(crate) fn list(&self, now: Instant) -> Found {
+        match self.settles(self.options.quiet * QUIET_OF_LISTS, now) {
+            Some(at) if at <= now => Found::Services(self.peers.list()),
+            Some(at) => Found::NotYet(at),
+            None => Found::NotYet(self.limit(now)),
+        }
+    }
+
+    pub(crate) fn watch(&self, name: Option<ServiceName>) -> Watcher {
+        self.peers.watch(name)
+    }
+
+    /// What an instance says.
+    pub(crate) fn hear(&mut self, label: &str, txt: &TxtProperties, now: Instant) {
+        if self.own.is_own(label) || self.closed {
+            return;
+        }
+        match record::decode(txt, self.options.namespace()) {
+            Ok(record) => self.peers.hear(label, record, now),
+            Err(why) => {
+                self.garbage += 1;
+                debug!(label, why, "an instance says nothing to us");
+            }
+        }
+    }
+
+    /// What somebody answers to a question.
+    pub(crate) fn hear_answer(&mut self, answer: Answer, now: Instant) {
+        match answer {
+            Answer::Text(label, txt) => self.hear(&label, &TxtProperties::from(&*txt), now),
+            // What it says usually comes with it.
+            Answer::Instance(_) => {}
+        }
+    }
+
+    /// An instance of which nothing else came.
+    pub(crate) fn ask_for(&mut self, label: String) {
+        if !self.own.is_own(&label) && !self.peers.knows(&label) {
+            self.ask(Question::Text(label));
+        }
+    }
+
+    /// Somebody says that an instance is no more.
+    pub(crate) fn hear_goodbye(&mut self, label: &str, now: Instant) {
+        self.peers.doubt(label, now);
+    }
+
+    /// The responder is a new one and knows nothing.
+    pub(crate) fn say_all(&mut self, now: Instant) {
+        self.say.clear();
+        self.own.say_all(now, &mut self.say);
+    }
+
+    /// Does what is due, and tells the watchers what has changed. Returns when more is due.
+    pub(crate) fn advance(&mut self, now: Instant) -> Option<Instant> {
+        for key in self.own.due(now, &mut self.say) {
+            self.end(&key);
+        }
+        for question in self.peers.due(now) {
+            self.ask(question);
+        }
+        self.advance_search(now);
+        self.peers.publish();
+        let times = [self.own.next_due(), self.peers.next_due(), self.next_of_search(now)];
+        times.into_iter().flatten().min()
+    }
+
+    pub(crate) fn pop_say(&mut self) -> Option<Say> {
+        self.say.pop_front()
+    }
+
+    pub(crate) fn push_back_say(&mut self, say: Say) {
+        self.say.push_front(say);
+    }
+
+    pub(crate) fn take_questions(&mut self) -> Vec<Question> {
+        std::mem::take(&mut self.questions)
+    }
+
+    fn changed(&mut self) -> u64 {
+        self.peers.publish();
+        self.revision += 1;
+        self.revision
+    }
+
+    fn end(&mut self, key: &NodeKey) {
+        if self.own.deregister(key, &mut self.say) {
+            self.peers.give_up(key);
+        }
+    }
+
+    fn ask(&mut self, question: Question) {
+        if self.questions.len() < MOST_QUESTIONS {
+            self.questions.push(question);
+        }
+    }
+
+    fn advance_search(&mut self, now: Instant) {
+        let Search::Running { since, asked } = &mut self.search else { return };
+        let since = *since;
+        if now >= since + self.options.query_limit {
+            self.search = Search::Done;
+            self.peers.set_synced();
+            return;
+        }
+        if ASKED.get(*asked).is_some_and(|after| now >= since + *after) {
+            *asked += 1;
+            // Who answered once is heard of; whoever did not is heard of by the browse.
+            if self.peers.news().is_none() {
+                self.ask(Question::Instances);
+            }
+        }
+        if self.settles(self.options.quiet * QUIET_OF_LISTS, now).is_some_and(|at| at <= now) {
+            self.peers.set_synced();
+        }
+    }
+
+    fn next_of_search(&self, now: Instant) -> Option<Instant> {
+        let Search::Running { since, asked } = self.search else { return None };
+        let ask = ASKED.get(asked).map(|after| since + *after);
+        let settled = self.settles(self.options.quiet * QUIET_OF_LISTS, now).filter(|at| *at > now);
+        [ask, settled, Some(since + self.options.query_limit)].into_iter().flatten().min()
+    }
+
+    /// When what there is will be known if there is no more news, at the earliest so long after
+    /// the beginning; `None` while that cannot be said.
+    fn settles(&self, at_least: Duration, now: Instant) -> Option<Instant> {
+        match self.search {
+            Search::Idle => None,
+            Search::Done => Some(now),
+            Search::Running { since, .. } => {
+                let news = self.peers.news().filter(|_| !self.peers.is_incomplete())?;
+                Some((since + at_least).max(news + self.options.quiet))
+            }
+        }
+    }
+
+    fn limit(&self, now: Instant) -> Instant {
+        match self.search {
+            Search::Running { since, .. } => since + self.options.query_limit,
+            Search::Idle | Search::Done => now + self.options.query_limit,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,309 @@
+//! One connection, as the receiver drives it.
+
+use std::future::Future;
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use micro_core::transport::{Arrival, Peer};
+use micro_core::{Error, Result};
+use tokio::time::{Sleep, sleep};
+use tokio_util::io::poll_read_buf;
+
+use crate::dropped::Reason;
+use crate::frames::{self, READ};
+use crate::link::{Held, Phase, Shared};
+use crate::stream::{Reading, Stream};
+
+/// A connection whose other side has greeted.
+pub(crate) struct Opened {
+    pub(crate) stream: Box<dyn Stream>,
+    /// The largest packet that both sides take.
+    pub(crate) max_packet: usize,
+}
+
+pub(crate) type Opening = Pin<Box<dyn Future<Output = Result<Opened>> + Send>>;
+
+/// One connection.
+pub(crate) struct Conn {
+    shared: Arc<Shared>,
+    waker: Waker,
+    stage: Stage,
+    timer: Option<Pin<Box<Sleep>>>,
+    /// It was accepted, and no first packet has come.
+    half_open: bool,
+    /// It was closed here, and what was taken is being written.
+    lingers: bool,
+}
+
+enum Stage {
+    Opening(Opening),
+    Open {
+        reading: Reading,
+        /// What came and is no whole packet yet.
+        buffer: BytesMut,
+    },
+}
+
+/// What one poll of the receiver may bring, and where.
+pub(crate) struct Turn<'a> {
+    pub(crate) arrivals: &'a mut Vec<Arrival>,
+    pub(crate) packets: usize,
+    pub(crate) bytes: usize,
+    /// What small packets are read into, of whichever connection.
+    pub(crate) scratch: &'a mut BytesMut,
+}
+
+/// What became of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Lives,
+    Over,
+}
+
+/// A partial packet up to here is read on in the buffer that all share.
+const SMALL: usize = 4 * 1024;
+/// How often one connection is read from before the others have their turn.
+const READS: usize = 4;
+/// A dialler that has sent so much of its first packet means it.
+const EARNEST: usize = 64 * 1024;
+
+impl Conn {
+    pub(crate) fn new(shared: Arc<Shared>, opening: Opening, timeout: Duration) -> Self {
+        let half_open = shared.target.is_none();
+        let waker = Waker::from(shared.clone());
+        let timer = Some(Box::pin(sleep(timeout)));
+        let stage = Stage::Opening(opening);
+        Self { shared, waker, stage, timer, half_open, lingers: false }
+    }
+
+    pub(crate) fn is_half_open(&self) -> bool {
+        self.half_open
+    }
+
+    pub(crate) fn is_greeted(&self) -> bool {
+        matches!(self.stage, Stage::Open { .. })
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Does what can be done now.
+    pub(crate) fn drive(&mut self, turn: &mut Turn<'_>) -> Outcome {
+        let waker = self.waker.clone();
+        let cx = &mut Context::from_waker(&waker);
+        if !self.lingers && self.shared.phase() == Phase::Closing {
+            self.lingers = true;
+            let linger = Box::pin(sleep(self.shared.hub.options.linger));
+            // A dial has its own, shorter time.
+            if self.is_greeted() || self.timer.is_none() {
+                self.timer = Some(linger);
+            }
+        }
+        if let Stage::Opening(opening) = &mut self.stage {
+            match opening.as_mut().poll(cx) {
+                Poll::Pending => {}
+                Poll::Ready(Err(error)) => return self.unopened(turn, Reason::Stranger, &error),
+                Poll::Ready(Ok(opened)) => {
+                    if let Err(error) = self.open(opened) {
+                        return self.unopened(turn, Reason::Stranger, &error);
+                    }
+                }
+            }
+        }
+        let is_late = |timer: &mut Pin<Box<Sleep>>| timer.as_mut().poll(cx).is_ready();
+        if self.timer.as_mut().is_some_and(is_late) {
+            if !self.lingers || !self.is_greeted() {
+                let late = Error::timeout("not in time");
+                return self.unopened(turn, Reason::HalfOpen, &late);
+            }
+            return self.over(turn, "it did not end in time");
+        }
+        match &self.stage {
+            Stage::Opening(_) => Outcome::Lives,
+            Stage::Open { .. } if self.lingers => self.wind_up(cx, turn),
+            Stage::Open { .. } => {
+                let _ = self.shared.poll_write(cx);
+                self.read(cx, turn)
+            }
+        }
+    }
+
+    /// The other side has greeted.
+    fn open(&mut self, opened: Opened) -> Result<()> {
+        let (reading, writing) = opened.stream.split();
+        if !self.shared.open(writing, opened.max_packet) {
+            let most = opened.max_packet;
+            return Err(Error::unavailable(format!("it takes no packet over {most} bytes")));
+        }
+        self.stage = Stage::Open { reading, buffer: BytesMut::new() };
+        if self.lingers {
+            self.timer = Some(Box::pin(sleep(self.shared.hub.options.linger)));
+        } else if !self.half_open {
+            self.timer = None;
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, cx: &mut Context<'_>, turn: &mut Turn<'_>) -> Outcome {
+        let Stage::Open { reading, buffer } = &mut self.stage else { return Outcome::Lives };
+        let mut own = std::mem::take(buffer);
+        let borrows = own.len() <= SMALL;
+        if borrows {
+            let mut scratch = std::mem::take(turn.scratch);
+            scratch.clear();
+            scratch.extend_from_slice(&own);
+            own = scratch;
+        }
+        let mut reader = Reader { shared: &self.shared, peer: None, half_open: self.half_open };
+        let read = reader.read(reading, &mut own, cx, turn);
+        if self.half_open && (!reader.half_open || own.len() >= EARNEST) {
+            (self.half_open, self.timer) = (false, None);
+        }
+        drop(reader);
+        if borrows {
+            *buffer = BytesMut::from(&own[..]);
+            *turn.scratch = own;
+        } else if !own.is_empty() {
+            *buffer = own;
+        }
+        match read {
+            Poll::Pending => Outcome::Lives,
+            Poll::Ready(End::Eof) => self.over(turn, "it was closed"),
+            Poll::Ready(End::Failed(error)) => self.over(turn, &error.to_string()),
+            Poll::Ready(End::TooLong(error)) => {
+                self.shared.hub.counters.count(Reason::TooLong, &self.shared.remote, &error);
+                self.over(turn, &error.to_string())
+            }
+        }
+    }
+
+    /// Writes what was taken, says that this is all, and waits until the other side has said so,
+    /// too: what came and was not read when a socket is closed would destroy what it has not read.
+    fn wind_up(&mut self, cx: &mut Context<'_>, turn: &mut Turn<'_>) -> Outcome {
+        let Stage::Open { reading, buffer } = &mut self.stage else { return Outcome::Lives };
+        *buffer = BytesMut::new();
+        if self.shared.poll_write(cx).is_ready() {
+            let _ = self.shared.poll_shutdown(cx);
+        }
+        for _ in 0..READS {
+            turn.scratch.clear();
+            turn.scratch.reserve(READ);
+            match poll_read_buf(pin!(&mut *reading), cx, turn.scratch) {
+                Poll::Pending => return Outcome::Lives,
+                Poll::Ready(Ok(0) | Err(_)) => return self.over(turn, "it was closed"),
+                Poll::Ready(Ok(_)) => {}
+            }
+        }
+        self.waker.wake_by_ref();
+        Outcome::Lives
+    }
+
+    /// Nobody was reached, or nobody greeted.
+    fn unopened(&self, turn: &mut Turn<'_>, reason: Reason, error: &Error) -> Outcome {
+        let (was, packets) = self.shared.end();
+        if self.shared.target.is_none() {
+            self.shared.hub.counters.count(reason, &self.shared.remote, error);
+        } else {
+            tracing::debug!(remote = &*self.shared.remote, packets, %error, "nobody was reached");
+            if let (Phase::Opening, Some(Held::By(peer))) = (was, self.shared.peer()) {
+                turn.arrivals.push(Arrival::Undelivered { peer, packets });
+            }
+        }
+        Outcome::Over
+    }
+
+    fn over(&self, turn: &mut Turn<'_>, why: &str) -> Outcome {
+        let (was, packets) = self.shared.end();
+        tracing::trace!(remote = &*self.shared.remote, packets, why, "a connection is over");
+        if let (Phase::Open | Phase::Broken, Some(Held::By(peer))) = (was, self.shared.peer()) {
+            turn.arrivals.push(Arrival::Closed { peer, packets });
+        }
+        Outcome::Over
+    }
+}
+
+impl Drop for Conn {
+    fn drop(&mut self) {
+        self.shared.end();
+    }
+}
+
+/// How reading ends.
+enum End {
+    Eof,
+    Failed(io::Error),
+    TooLong(frames::TooLong),
+}
+
+/// Reads packets of one peer, for one turn.
+struct Reader<'a> {
+    shared: &'a Arc<Shared>,
+    peer: Option<Peer>,
+    half_open: bool,
+}
+
+impl Reader<'_> {
+    /// Pending when the turn is over or nothing is there; then the peer is waked for in time.
+    fn read(
+        &mut self,
+        reading: &mut Reading,
+        buffer: &mut BytesMut,
+        cx: &mut Context<'_>,
+        turn: &mut Turn<'_>,
+    ) -> Poll<End> {
+        let max_packet = self.shared.hub.options.max_packet;
+        for _ in 0..READS {
+            while !turn.is_over() {
+                let packet = match frames::next(buffer, max_packet) {
+                    Ok(Some(packet)) => packet,
+                    Ok(None) => break,
+                    Err(error) => return Poll::Ready(End::TooLong(error)),
+                };
+                let Some(peer) = self.peer() else {
+                    // Nobody holds it any more, so it is being closed, and wakes us for that.
+                    return Poll::Pending;
+                };
+                turn.packets += 1;
+                turn.bytes += packet.len();
+                turn.arrivals.push(Arrival::Packet { peer, packet });
+            }
+            if turn.is_over() {
+                break;
+            }
+            buffer.reserve(frames::room(buffer));
+            match poll_read_buf(pin!(&mut *reading), cx, buffer) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(0)) => return Poll::Ready(End::Eof),
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(error)) => return Poll::Ready(End::Failed(error)),
+            }
+        }
+        // There may be more; first the others.
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn peer(&mut self) -> Option<Peer> {
+        if self.peer.is_none() {
+            self.peer = match self.shared.peer() {
+                Some(Held::By(peer)) => Some(peer),
+                Some(Held::Forgotten) => None,
+                None => Some(self.shared.known()),
+            };
+            self.half_open = false;
+        }
+        self.peer.clone()
+    }
+}
+
+impl Turn<'_> {
+    /// "A few hundred" arrivals, and no more bytes than it takes to be worth it.
+    pub(crate) fn is_over(&self) -> bool {
+        self.packets >= 256 || self.bytes >= 4 << 20
+    }
+}

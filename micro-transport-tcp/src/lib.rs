@@ -1,0 +1,28 @@
+#![doc = include_str!("../README.md")]
+
+mod address;
+mod config;
+mod conn;
+mod dial;
+mod dropped;
+mod frames;
+mod greeting;
+mod hub;
+mod incoming;
+mod link;
+mod listening;
+mod port;
+mod reachable;
+mod stream;
+mod transport;
+#[cfg(unix)]
+mod unix;
+
+pub use self::config::{Keepalive, Options};
+pub use self::dropped::Dropped;
+pub use self::transport::TcpTransport;
+/// The transport of this crate, under the name that every transport plugin uses.
+pub use self::transport::TcpTransport as Transport;
+
+/// The name by which flags choose this transport and nodes say how they are reached.
+pub const NAME: &str = "tcp";
