@@ -15,6 +15,7 @@ pages! {
     introduction: "introduction.md";
     first_service: "first-service.md";
     flags: "flags.md";
+    backends: "backends.md";
     calls: "calls.md";
     streams: "streams.md";
     nodes: "nodes.md";
