@@ -49,11 +49,11 @@ fn options<T: Clone + Debug + Default + PartialEq + Send + Sync + 'static>() {}
 fn backend<T: Clone + Debug + Send + Sync + 'static>() {}
 
 fn registries() -> Vec<Root<dyn Registry>> {
-    roots!(Registry: micro_memory, micro_registry_nats)
+    roots!(Registry: micro_memory, micro_registry_mdns, micro_registry_nats)
 }
 
 fn transports() -> Vec<Root<dyn Transport>> {
-    roots!(Transport: micro_memory, micro_transport_nats)
+    roots!(Transport: micro_memory, micro_transport_nats, micro_transport_tcp)
 }
 
 fn brokers() -> Vec<Root<dyn Broker>> {
@@ -190,4 +190,6 @@ async fn plugins_that_share_a_place_are_kept_apart_by_their_namespace() {
     registries_are_apart("nats", made).await;
     let made = fleets(&nats, micro_broker_nats::Broker::from_config);
     brokers_are_apart("nats", made).await;
+    let made = fleets("loopback", micro_registry_mdns::Registry::from_config);
+    registries_are_apart("mdns", made).await;
 }
