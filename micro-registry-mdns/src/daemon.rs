@@ -1,10 +1,11 @@
 //! The responder and browser of multicast DNS: a thread of the library, and how it is used here.
 
+use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::thread;
 use std::time::Duration;
 
-use mdns_sd::{IfKind, Receiver, ServiceDaemon, ServiceEvent, ServiceInfo, TxtProperty};
+use mdns_sd::{IfKind, Metrics, Receiver, ServiceDaemon, ServiceEvent, ServiceInfo, TxtProperty};
 use micro_core::{Error, Result};
 use socket2::{Domain, Protocol, Socket, Type};
 use tracing::warn;
@@ -19,11 +20,15 @@ pub(crate) const MAX_PACKET: usize = 1232;
 /// How long whoever drops a daemon waits for room in its queue of commands.
 const DROPPED_WITHIN: Duration = Duration::from_millis(500);
 
+/// What a record takes that the library remembers: measured, with the texts of its names.
+const RECORD: usize = 750;
+/// What a timer takes.
+const TIMER: usize = 16;
+
 /// One thread with its sockets. It ends with this, without a word to anybody.
 pub(crate) struct Daemon {
     daemon: ServiceDaemon,
     service_type: String,
-    host: String,
 }
 
 impl Daemon {
@@ -31,7 +36,7 @@ impl Daemon {
     ///
     /// # Errors
     /// `Unavailable`, if there is none of the interfaces, or the port cannot be had.
-    pub(crate) fn start(options: &Options, service_type: &str, host: &str) -> Result<Self> {
+    pub(crate) fn start(options: &Options, service_type: &str) -> Result<Self> {
         interfaces::present(&options.interfaces)?;
         for missing in interfaces::missing(&options.interfaces) {
             warn!(interface = %missing, "there is no such network interface; it is used when there is");
@@ -42,7 +47,7 @@ impl Daemon {
         };
         let daemon = ServiceDaemon::new_with_port(options.port).map_err(failed)?;
         // From here on the thread ends with it.
-        let this = Self { daemon, service_type: service_type.to_owned(), host: host.to_owned() };
+        let this = Self { daemon, service_type: service_type.to_owned() };
         if !options.interfaces.is_empty() {
             let kinds = options.interfaces.iter().flat_map(|i| i.kinds()).collect::<Vec<_>>();
             this.daemon.disable_interface(IfKind::All).map_err(failed)?;
@@ -85,8 +90,8 @@ impl Daemon {
         }
     }
 
-    /// How many records and timers it holds; `None`: too much to do.
-    pub(crate) fn metrics(&self) -> Option<Receiver<mdns_sd::Metrics>> {
+    /// Is told how much it remembers, for [`weight`]. `None`: too much to do.
+    pub(crate) fn metrics(&self) -> Option<Receiver<Metrics>> {
         self.daemon.get_metrics().ok()
     }
 
@@ -95,9 +100,9 @@ impl Daemon {
         name.strip_suffix(&self.service_type)?.strip_suffix('.')
     }
 
-    fn info(&self, Announcement { label, port, txt }: &Announcement) -> Result<ServiceInfo> {
+    fn info(&self, Announcement { label, host, port, txt }: &Announcement) -> Result<ServiceInfo> {
         let txt: Vec<TxtProperty> = txt.iter().cloned().map(TxtProperty::from).collect();
-        let info = ServiceInfo::new(&self.service_type, label, &self.host, (), *port, txt);
+        let info = ServiceInfo::new(&self.service_type, label, host, (), *port, txt);
         let mut info = info.map_err(|error| {
             Error::internal(format!("instance {label:?} cannot be told")).with_source(error)
         })?;
@@ -137,6 +142,21 @@ impl std::fmt::Debug for Daemon {
     }
 }
 
+/// About how many bytes a thread takes that remembers this.
+pub(crate) fn weight(metrics: &Metrics) -> usize {
+    let count = |(key, count): (&String, &i64)| {
+        let count = usize::try_from(*count).unwrap_or(0);
+        if key.starts_with("cached-") {
+            count.saturating_mul(RECORD)
+        } else if key == "timer" {
+            count.saturating_mul(TIMER)
+        } else {
+            0
+        }
+    };
+    metrics.iter().map(count).fold(0, usize::saturating_add)
+}
+
 fn taken(outcome: mdns_sd::Result<()>) -> Result<bool> {
     match outcome {
         Ok(()) => Ok(true),
@@ -151,19 +171,22 @@ fn gone(error: mdns_sd::Error) -> Error {
 
 /// The library says nothing of a port that it cannot have.
 fn check_port(port: u16) -> Result<()> {
-    let v4 = bind(Domain::IPV4, (Ipv4Addr::UNSPECIFIED, port).into());
-    let v6 = bind(Domain::IPV6, (Ipv6Addr::UNSPECIFIED, port).into());
-    match (v4, v6) {
-        (Err(error), Err(_)) => Err(Error::unavailable(format!(
+    let v4 = bind(Domain::IPV4, (Ipv4Addr::UNSPECIFIED, port).into()).err();
+    let v6 = bind(Domain::IPV6, (Ipv6Addr::UNSPECIFIED, port).into()).err();
+    let both = v4.is_some() && v6.is_some();
+    // A machine may have one family of addresses alone; a port that somebody has is another thing.
+    let counts = |error: &io::Error| both || error.kind() == io::ErrorKind::AddrInUse;
+    match [v4, v6].into_iter().flatten().find(counts) {
+        None => Ok(()),
+        Some(error) => Err(Error::unavailable(format!(
             "multicast DNS needs UDP port {port}, which cannot be had; a program that does not \
              share it may be using it"
         ))
         .with_source(error)),
-        _ => Ok(()),
     }
 }
 
-fn bind(domain: Domain, address: SocketAddr) -> std::io::Result<()> {
+fn bind(domain: Domain, address: SocketAddr) -> io::Result<()> {
     let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
     if domain == Domain::IPV6 {
         socket.set_only_v6(true)?;

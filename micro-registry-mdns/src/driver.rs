@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use mdns_sd::{DaemonStatus, Receiver, ServiceEvent};
+use mdns_sd::{DaemonStatus, Metrics, Receiver, ServiceEvent};
 use micro_core::{Error, LogThrottle, Result};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
@@ -12,7 +12,7 @@ use tracing::{debug, warn};
 
 use crate::ask::Asker;
 use crate::config::Options;
-use crate::daemon::Daemon;
+use crate::daemon::{self, Daemon};
 use crate::dns::Answer;
 use crate::interfaces;
 use crate::names;
@@ -26,6 +26,8 @@ const AGAIN: Duration = Duration::from_millis(2);
 const RETRY: Duration = Duration::from_secs(1);
 /// How long answers to a question may come.
 const ANSWERS: Duration = Duration::from_secs(2);
+/// How often it is looked how much the thread remembers.
+const WEIGHED: Duration = Duration::from_secs(5);
 /// How many events are taken in before watchers are told of them.
 const BATCH: usize = 256;
 
@@ -34,7 +36,6 @@ const BATCH: usize = 256;
 pub(crate) struct Shared {
     pub(crate) options: Options,
     service_type: String,
-    host: String,
     state: Mutex<State>,
     daemon: Mutex<Slot>,
     changed: Notify,
@@ -60,7 +61,6 @@ impl Shared {
         let token = names::token();
         Self {
             service_type: names::service_type(options.namespace()),
-            host: names::host(&token),
             state: Mutex::new(State::new(options.clone(), token)),
             options,
             daemon: Mutex::new(Slot::Empty),
@@ -91,7 +91,7 @@ impl Shared {
             Slot::Running(daemon) => Ok(daemon.clone()),
             Slot::Ended => Err(Error::unavailable("the registry is closed")),
             Slot::Empty => {
-                let daemon = Daemon::start(&self.options, &self.service_type, &self.host)?;
+                let daemon = Daemon::start(&self.options, &self.service_type)?;
                 let daemon = Arc::new(daemon);
                 *slot = Slot::Running(daemon.clone());
                 Ok(daemon)
@@ -133,6 +133,8 @@ pub(crate) async fn drive(shared: Arc<Shared>) {
         barrier: None,
         asker: None,
         asking_until: now,
+        metrics: None,
+        weigh_at: now + WEIGHED,
     };
     loop {
         // Somebody may send more than there is time for.
@@ -150,6 +152,9 @@ struct Driver {
     barrier: Option<(u64, Receiver<DaemonStatus>)>,
     asker: Option<Asker>,
     asking_until: Instant,
+    /// How much the thread remembers, as soon as it says so.
+    metrics: Option<Receiver<Metrics>>,
+    weigh_at: Instant,
 }
 
 impl Driver {
@@ -162,11 +167,12 @@ impl Driver {
             Ok(true) => {}
             Ok(false) => wake = wake.min(now + AGAIN),
             Err(error) => {
-                warn!(%error, "multicast DNS is started again");
+                debug!(%error, "multicast DNS is started again");
                 self.start_again(now);
                 wake = wake.min(now + RETRY);
             }
         }
+        wake = wake.min(self.weigh_at);
         if self.events.is_none() && self.browse_at > now {
             wake = wake.min(self.browse_at);
         }
@@ -179,6 +185,7 @@ impl Driver {
             event = received(self.events.as_ref()) => self.hear(event),
             answers = answers(self.asker.as_mut(), &shared.service_type) => self.hear_answers(answers),
             status = received(self.barrier.as_ref().map(|(_, status)| status)) => self.pass(status),
+            metrics = received(self.metrics.as_ref()) => self.weigh(metrics),
             () = shared.changed.notified() => {}
             () = sleep_until(wake) => {}
         }
@@ -207,6 +214,10 @@ impl Driver {
                 return Ok(false);
             }
         }
+        if self.metrics.is_none() && Instant::now() >= self.weigh_at {
+            self.weigh_at = Instant::now() + WEIGHED;
+            self.metrics = daemon.metrics();
+        }
         let passed = self.barrier.as_ref().map_or(*self.shared.done.borrow(), |(at, _)| *at);
         if revision > passed {
             let Some(status) = daemon.barrier()? else { return Ok(false) };
@@ -221,12 +232,23 @@ impl Driver {
         }
     }
 
+    /// The library remembers whatever anybody says, for as long as they say, without a limit.
+    fn weigh(&mut self, metrics: Option<Metrics>) {
+        self.metrics = None;
+        let bytes = metrics.as_ref().map_or(0, daemon::weight);
+        if bytes > self.shared.options.max_bytes {
+            warn!(bytes, "multicast DNS is started again: it remembers too much");
+            self.start_again(Instant::now());
+        }
+    }
+
     /// With another thread, which knows nothing.
     fn start_again(&mut self, now: Instant) {
         self.shared.end_daemon(false);
         self.events = None;
         self.browse_at = now + RETRY;
         self.barrier = None;
+        self.metrics = None;
         self.shared.state().say_all(now);
     }
 

@@ -113,7 +113,7 @@ pub(crate) fn present(wanted: &[Interface]) -> Result<Vec<if_addrs::Interface>> 
     let wanted: Vec<String> = wanted.iter().map(ToString::to_string).collect();
     let there: Vec<String> = all.iter().map(|i| format!("{} ({})", i.name, i.ip())).collect();
     Err(Error::unavailable(format!(
-        "multicast DNS has no network interface {}; there are: {}",
+        "multicast DNS has no network interface {} that is up; those that are: {}",
         wanted.join(" or "),
         if there.is_empty() { "none".to_owned() } else { there.join(", ") }
     )))

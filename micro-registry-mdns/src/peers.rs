@@ -316,10 +316,8 @@ impl Peers {
                 self.dropped += 1;
                 return None;
             }
-            let until = now + HEADLESS;
-            self.peers.insert(label.to_owned(), Peer::new(until));
+            self.peers.insert(label.to_owned(), Peer::new(now + HEADLESS));
             self.weigh(label);
-            self.expect(until);
         }
         self.peers.get_mut(label)
     }

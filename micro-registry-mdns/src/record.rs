@@ -118,6 +118,9 @@ pub(crate) fn decode(txt: &TxtProperties, namespace: Option<&str>) -> Result<Rec
         return Ok(Record::Part(Part { revision: revision(txt)?, number, data: data(txt) }));
     }
     let (beat, since) = (number(txt, "beat")?, number(txt, "since")?);
+    if beat == 0 {
+        return Err("it has said nothing yet");
+    }
     let lease = Duration::from_millis(number(txt, "lease")?);
     if lease.is_zero() {
         let head = Head { lease, beat, since, revision: 0, parts: 0, data: Vec::new() };
@@ -183,4 +186,90 @@ fn text<'a>(txt: &'a TxtProperties, key: &str) -> Option<&'a str> {
 pub(crate) fn cut(text: &str, most: usize) -> &str {
     let end = (0..=most.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
     &text[..end.unwrap_or_default()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wire(strings: &Strings) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for (key, value) in strings {
+            bytes.push(u8::try_from(key.len() + 1 + value.len()).unwrap());
+            bytes.extend([key.as_bytes(), b"=", value].concat());
+        }
+        bytes
+    }
+
+    fn read(strings: &Strings, namespace: Option<&str>) -> Result<Record, &'static str> {
+        decode(&TxtProperties::from(&*wire(strings)), namespace)
+    }
+
+    fn head(data: Vec<u8>) -> Head {
+        let lease = Duration::from_secs(20);
+        Head { lease, beat: 7, since: 1_790_000_000_000, revision: 0xab, parts: 0, data }
+    }
+
+    #[test]
+    fn a_head_and_a_part_are_read_as_they_were() {
+        for namespace in [None, Some("blue")] {
+            let head = head((0..=255).cycle().take(600).collect());
+            let shown = [("name", "greeter"), ("address", "127.0.0.1:1")];
+            let record = read(&head.encode(namespace, &shown), namespace);
+            assert_eq!(record, Ok(Record::Head(head)));
+            let part = Part { revision: 1, number: MAX_PARTS, data: vec![0xff; 900] };
+            assert_eq!(read(&part.encode(namespace), namespace), Ok(Record::Part(part)));
+        }
+        let spread = Head { parts: 3, ..head(Vec::new()) };
+        assert_eq!(read(&spread.encode(None, &[]), None), Ok(Record::Head(spread)));
+        let leaves = Head { lease: Duration::ZERO, revision: 0, ..head(Vec::new()) };
+        assert_eq!(read(&leaves.encode(None, &[]), None), Ok(Record::Head(leaves)));
+    }
+
+    #[test]
+    fn what_fills_the_room_fills_the_record_and_no_more() {
+        let shown = [("id", "ä".repeat(100))];
+        let shown = [(shown[0].0, &*shown[0].1)];
+        let longest = Head { lease: LONGEST_LEASE, beat: u64::MAX, ..head(Vec::new()) };
+        for namespace in [None, Some("a")] {
+            let room = longest.room(namespace, &shown);
+            let full = Head { data: vec![1; room], ..longest.clone() };
+            assert_eq!(wire(&full.encode(namespace, &shown)).len(), MAX_TXT);
+            let part = Part { revision: 1, number: 64, data: vec![1; part_room(namespace)] };
+            assert_eq!(wire(&part.encode(namespace)).len(), MAX_TXT);
+        }
+        assert_eq!(cut(shown[0].1, 81), "ä".repeat(40));
+    }
+
+    #[test]
+    fn what_is_of_another_namespace_or_version_or_out_of_bounds_is_not_read() {
+        let strings = head(vec![1]).encode(Some("blue"), &[]);
+        for namespace in [None, Some("red")] {
+            assert_eq!(read(&strings, namespace), Err("it is of another namespace"));
+        }
+        let with = |key: &str, value: &str| {
+            let mut strings = head(vec![1]).encode(None, &[]);
+            strings.retain(|(known, _)| known != key);
+            push(&mut strings, key, value);
+            read(&strings, None)
+        };
+        for (key, value) in [
+            ("txtvers", "2"),
+            ("lease", "-1"),
+            ("beat", ""),
+            ("beat", "0"),
+            ("since", "18446744073709551616"),
+            ("rev", "x"),
+            ("part", "0"),
+            ("part", "65"),
+            ("parts", "65"),
+            ("ns", ""),
+        ] {
+            assert!(with(key, value).is_err(), "{key}={value}");
+        }
+        for (lease, believed) in [("1", SHORTEST_LEASE), ("99999999999", LONGEST_LEASE)] {
+            let Ok(Record::Head(head)) = with("lease", lease) else { panic!("{lease}") };
+            assert_eq!(head.lease, believed);
+        }
+    }
 }

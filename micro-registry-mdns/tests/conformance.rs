@@ -1,35 +1,22 @@
 //! The contract of the interface, over multicast on loopback, also behind `Box` and `Arc`.
 
-use std::net::UdpSocket;
+mod support;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use micro_core::{Registry, async_trait};
-use micro_registry_mdns::{Interface, MdnsRegistry, Options};
+use micro_registry_mdns::MdnsRegistry;
 use micro_testkit::registry;
-
-/// A network of its own: a port that no other test has, held as long as it is used.
-struct Fixture {
-    port: u16,
-    _held: UdpSocket,
-}
-
-async fn fixture() -> Fixture {
-    let held = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None).unwrap();
-    held.set_reuse_address(true).unwrap();
-    held.set_reuse_port(true).unwrap();
-    held.bind(&std::net::SocketAddr::from(([0, 0, 0, 0], 0)).into()).unwrap();
-    let held = UdpSocket::from(held);
-    Fixture { port: held.local_addr().unwrap().port(), _held: held }
-}
+use support::Loopback;
 
 #[async_trait]
-impl registry::Fixture for Fixture {
+impl registry::Fixture for Loopback {
     async fn registry(&self) -> Arc<dyn Registry> {
-        let options = Options::default()
-            .with_interfaces([Interface::Loopback])
-            .with_port(self.port)
-            .with_lease(Duration::from_secs(2));
+        let options = self
+            .options()
+            .with_lease(Duration::from_secs(1))
+            .with_query_limit(Duration::from_millis(400));
         Arc::new(MdnsRegistry::with_options(options).expect("good options"))
     }
 
@@ -38,4 +25,26 @@ impl registry::Fixture for Fixture {
     }
 }
 
-micro_testkit::registry_suite!(fixture());
+micro_testkit::registry_suite!(async { Loopback::new() });
+
+/// The same, behind the pointers that forward.
+struct Boxed(Loopback);
+
+#[async_trait]
+impl registry::Fixture for Boxed {
+    async fn registry(&self) -> Arc<dyn Registry> {
+        let shared: Arc<dyn Registry> = registry::Fixture::registry(&self.0).await;
+        let boxed: Box<dyn Registry> = Box::new(shared);
+        Arc::new(boxed)
+    }
+
+    fn too_large(&self) -> Option<usize> {
+        registry::Fixture::too_large(&self.0)
+    }
+}
+
+mod boxed {
+    use super::{Boxed, Loopback};
+
+    micro_testkit::registry_suite!(async { Boxed(Loopback::new()) });
+}

@@ -130,6 +130,11 @@ impl Listen {
         Ok(Self { tls, spot })
     }
 
+    /// Whether it can be listened there with TLS, whose certificates are for hosts.
+    pub(crate) fn has_host(&self) -> bool {
+        matches!(self.spot, Spot::Tcp(..))
+    }
+
     /// Whether only this machine reaches it.
     pub(crate) fn is_local(&self) -> bool {
         match &self.spot {

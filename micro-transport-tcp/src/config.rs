@@ -13,7 +13,7 @@ pub struct Options {
     /// greeted, so that their packets are known to be undelivered. 16,384.
     pub max_connections: usize,
     /// How many accepted connections may be without a first packet (or 64 KiB of one); beyond, the
-    /// oldest is closed. 1,024.
+    /// oldest is closed. 4,096.
     pub max_half_open: usize,
     /// How long an accepted connection may be so. 10 s.
     pub half_open_timeout: Duration,
@@ -33,6 +33,9 @@ pub struct Options {
     /// Whether a Unix socket is beside each TCP listener, and tried first by those who dial on
     /// the same machine. On; Linux only.
     pub unix_socket: bool,
+    /// With which files everything is encrypted; without, nothing is. None.
+    #[cfg(feature = "tls")]
+    pub tls: Option<crate::Tls>,
 }
 
 /// How an end that vanished without a word is found out: after `idle + interval * probes` it is
@@ -53,7 +56,7 @@ impl Default for Options {
         Self {
             max_packet: 96 << 20,
             max_connections: 16_384,
-            max_half_open: 1_024,
+            max_half_open: 4_096,
             half_open_timeout: Duration::from_secs(10),
             queue_packets: 4_096,
             queue_bytes: 64 << 20,
@@ -61,6 +64,8 @@ impl Default for Options {
             linger: Duration::from_secs(5),
             keepalive: Keepalive::default(),
             unix_socket: true,
+            #[cfg(feature = "tls")]
+            tls: None,
         }
     }
 }
@@ -139,6 +144,14 @@ impl Options {
     #[must_use]
     pub fn with_unix_socket(mut self, yes: bool) -> Self {
         self.unix_socket = yes;
+        self
+    }
+
+    /// Sets [`tls`](Self::tls).
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn with_tls(mut self, tls: crate::Tls) -> Self {
+        self.tls = Some(tls);
         self
     }
 }

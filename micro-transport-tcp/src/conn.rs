@@ -64,10 +64,15 @@ pub(crate) enum Outcome {
     Over,
 }
 
+/// How many packets one poll of the receiver brings, and how many bytes, but for the last packet.
+pub(crate) const AT_ONCE: usize = 256;
+pub(crate) const BYTES_AT_ONCE: usize = 4 << 20;
 /// A partial packet up to here is read on in the buffer that all share.
 const SMALL: usize = 4 * 1024;
 /// How often one connection is read from before the others have their turn.
 const READS: usize = 4;
+/// How much is still read of a connection that is dropped.
+const UNREAD: usize = 16 * READ;
 /// A dialler that has sent so much of its first packet means it.
 const EARNEST: usize = 64 * 1024;
 
@@ -227,9 +232,21 @@ impl Conn {
     }
 }
 
+/// At once; but what came and was not read is taken first, where there is not too much of it: to
+/// close a socket with something unread destroys what is still on the way to the other side.
 impl Drop for Conn {
     fn drop(&mut self) {
         self.shared.end();
+        if let Stage::Open { reading, buffer } = &mut self.stage {
+            let cx = &mut Context::from_waker(Waker::noop());
+            for _ in 0..UNREAD / READ {
+                buffer.clear();
+                buffer.reserve(READ);
+                if !matches!(poll_read_buf(pin!(&mut *reading), cx, buffer), Poll::Ready(Ok(1..))) {
+                    return;
+                }
+            }
+        }
     }
 }
 
@@ -302,8 +319,7 @@ impl Reader<'_> {
 }
 
 impl Turn<'_> {
-    /// "A few hundred" arrivals, and no more bytes than it takes to be worth it.
-    pub(crate) fn is_over(&self) -> bool {
-        self.packets >= 256 || self.bytes >= 4 << 20
+    fn is_over(&self) -> bool {
+        self.packets >= AT_ONCE || self.bytes >= BYTES_AT_ONCE
     }
 }

@@ -62,6 +62,9 @@ pub(crate) async fn welcome(
     id: Arc<Id>,
     hub: Arc<Hub>,
 ) -> Result<Opened> {
+    if let Some(tls) = &hub.tls {
+        stream = tls.accept(stream).await?;
+    }
     let theirs = stream::hear(&mut *stream, Role::Dialler).await?;
     let id = Some(Id::clone(&id));
     let ours = Greeting { role: Role::Acceptor, max_packet: max_packet(&hub), id };
@@ -70,6 +73,9 @@ pub(crate) async fn welcome(
 }
 
 async fn greet(mut stream: Box<dyn Stream>, target: &Target, hub: &Hub) -> Result<Opened> {
+    if let (Some(tls), Place::Tcp(host, _)) = (&hub.tls, &target.place) {
+        stream = tls.connect(stream, host).await?;
+    }
     let ours = Greeting { role: Role::Dialler, max_packet: max_packet(hub), id: None };
     stream::say(&mut *stream, &ours).await.map_err(|error| failed("it went", &error))?;
     let theirs = stream::hear(&mut *stream, Role::Acceptor).await?;
@@ -118,6 +124,6 @@ async fn unix(path: &std::path::Path, deadline: Instant) -> Result<Box<dyn Strea
     }
 }
 
-fn failed(what: &str, error: &std::io::Error) -> Error {
+pub(crate) fn failed(what: &str, error: &std::io::Error) -> Error {
     Error::unavailable(format!("{what}: {error}"))
 }

@@ -12,11 +12,14 @@ use micro_core::transport::PeerId;
 use crate::config::Options;
 use crate::dropped::Counters;
 use crate::link::Shared;
+use crate::tls::Loaded;
 
 /// One open port.
 pub(crate) struct Hub {
     pub(crate) options: Options,
     pub(crate) counters: Arc<Counters>,
+    /// With what everything is encrypted.
+    pub(crate) tls: Option<Arc<Loaded>>,
     /// As whom we are on this machine.
     #[cfg(target_os = "linux")]
     pub(crate) user: Option<u32>,
@@ -45,10 +48,11 @@ pub(crate) struct Doorbell {
 }
 
 impl Hub {
-    pub(crate) fn new(options: Options, counters: Arc<Counters>) -> Self {
+    pub(crate) fn new(options: Options, counters: Arc<Counters>, tls: Option<Arc<Loaded>>) -> Self {
         Self {
             options,
             counters,
+            tls,
             #[cfg(target_os = "linux")]
             user: own_user(),
             receiver: AtomicWaker::new(),

@@ -12,7 +12,7 @@ use micro_core::Result;
 use micro_core::transport::{Arrival, Incoming, PeerId};
 use tokio::time::{Sleep, sleep};
 
-use crate::conn::{Conn, Outcome, Turn};
+use crate::conn::{AT_ONCE, BYTES_AT_ONCE, Conn, Outcome, Turn};
 use crate::dial::{dial, welcome};
 use crate::dropped::Reason;
 use crate::hub::{Doorbell, Hub};
@@ -104,15 +104,25 @@ impl TcpIncoming {
         self.accepted += 1;
         self.half_open.insert(shared.id);
         self.conns.insert(shared.id, conn);
-        if self.half_open.len() > options.max_half_open
-            && let Some(oldest) = self.half_open.pop_first()
-        {
-            let why = "so many others are";
-            hub.counters.count(Reason::HalfOpen, &self.conns[&oldest].shared().remote, &why);
-            self.remove(oldest);
-        }
         // It will be polled in this turn.
         std::task::Wake::wake(shared);
+    }
+
+    /// Closes the oldest connections without a first packet, of those that are too many.
+    fn thin_out(&mut self, arrivals: &mut Vec<Arrival>, spent: &mut Spent) {
+        while self.half_open.len() > self.hub.options.max_half_open
+            && spent.packets < AT_ONCE
+            && let Some(oldest) = self.half_open.first().copied()
+        {
+            let Some(conn) = self.conns.get(&oldest) else { return };
+            let shared = conn.shared().clone();
+            // Its first packet may be here by now.
+            self.drive(&shared, arrivals, spent);
+            if self.half_open.remove(&oldest) {
+                self.hub.counters.count(Reason::HalfOpen, &shared.remote, &"so many others are");
+                self.remove(oldest);
+            }
+        }
     }
 
     /// Nobody listens any more: who was not greeted yet never will be.
@@ -173,11 +183,12 @@ struct Spent {
 impl Incoming for TcpIncoming {
     fn poll_recv(&mut self, cx: &mut Context<'_>, out: &mut Vec<Arrival>) -> Poll<Result<()>> {
         self.hub.turn(cx);
-        self.accept();
-        self.hub.take_ready(&mut self.ready);
         let (before, mut spent) = (out.len(), Spent::default());
-        while out.len() - before < 256
-            && spent.bytes < 4 << 20
+        self.accept();
+        self.thin_out(out, &mut spent);
+        self.hub.take_ready(&mut self.ready);
+        while out.len() - before < AT_ONCE
+            && spent.bytes < BYTES_AT_ONCE
             && let Some(shared) = self.ready.pop_front()
         {
             self.drive(&shared, out, &mut spent);

@@ -14,12 +14,19 @@ mod listening;
 mod port;
 mod reachable;
 mod stream;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "no_tls.rs"]
+mod tls;
 mod transport;
 #[cfg(unix)]
 mod unix;
 
 pub use self::config::{Keepalive, Options};
 pub use self::dropped::Dropped;
+#[cfg(feature = "tls")]
+pub use self::tls::{ClientCertificates, Tls};
 pub use self::transport::TcpTransport;
 /// The transport of this crate, under the name that every transport plugin uses.
 pub use self::transport::TcpTransport as Transport;

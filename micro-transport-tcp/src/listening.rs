@@ -48,12 +48,14 @@ impl Listening {
         let id = Id::fresh();
         let (address, port, doors) = match &listen.spot {
             Spot::Tcp(host, port) => {
-                let (listener, bound) = bind(host, *port).await?;
+                let scheme = if listen.tls { "tls://" } else { "" };
+                let bound = bind(host, *port).await;
+                let asked = || format!("{scheme}{host}:{port}");
+                let (listener, bound) = bound.map_err(|error| cannot_listen(&asked(), &error))?;
                 let named = match host {
                     Host::Ip(ip) if ip.is_unspecified() => Host::Ip(reachable(*ip)),
                     host => host.clone(),
                 };
-                let scheme = if listen.tls { "tls://" } else { "" };
                 let address = format!("{scheme}{named}:{}/{id}", bound.port());
                 #[allow(unused_mut, reason = "there is more than one on Linux alone")]
                 let mut doors = vec![Door::Tcp(listener, options.keepalive)];
@@ -141,23 +143,20 @@ impl Door {
     }
 }
 
-async fn bind(host: &Host, port: u16) -> Result<(TcpListener, SocketAddr)> {
-    let failed = |error: io::Error| cannot_listen(&format!("{host}:{port}"), &error);
+async fn bind(host: &Host, port: u16) -> io::Result<(TcpListener, SocketAddr)> {
     let addresses: Vec<SocketAddr> = match host {
         Host::Ip(ip) => vec![(*ip, port).into()],
-        Host::Name(name) => lookup_host((&**name, port)).await.map_err(failed)?.collect(),
+        Host::Name(name) => lookup_host((&**name, port)).await?.collect(),
     };
     let mut last = io::Error::other("the name has no address");
     for address in addresses {
-        match listen(address) {
-            Ok(listener) => {
-                let bound = listener.local_addr().map_err(failed)?;
-                return Ok((listener, bound));
-            }
+        let listener = listen(address);
+        match listener.and_then(|listener| listener.local_addr().map(|bound| (listener, bound))) {
+            Ok(listening) => return Ok(listening),
             Err(error) => last = error,
         }
     }
-    Err(failed(last))
+    Err(last)
 }
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {

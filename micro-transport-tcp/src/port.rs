@@ -12,6 +12,7 @@ use crate::hub::Hub;
 use crate::link::Shared;
 use crate::listening::Listening;
 use crate::reachable::reachable;
+use crate::tls::ABSENT;
 
 pub(crate) struct TcpPort {
     hub: Arc<Hub>,
@@ -57,9 +58,14 @@ impl Port for TcpPort {
 
     fn dial(&self, address: &str) -> Result<Peer> {
         let target = Target::parse(address)?;
-        if target.tls {
-            let flaw = format!("{address:?} wants TLS, which this transport has not");
-            return Err(Error::invalid_input(flaw));
+        let flaw = match &self.hub.tls {
+            None if target.tls => Some(format!("wants TLS: {ABSENT}")),
+            Some(_) if !target.tls => Some("is without TLS, which this transport has".to_owned()),
+            Some(tls) => tls.cannot_dial().map(str::to_owned),
+            None => None,
+        };
+        if let Some(flaw) = flaw {
+            return Err(Error::invalid_input(format!("{address:?} {flaw}")));
         }
         Ok(Shared::dialled(&self.hub, address, target))
     }

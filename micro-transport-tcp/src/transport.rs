@@ -14,6 +14,7 @@ use crate::hub::Hub;
 use crate::incoming::TcpIncoming;
 use crate::listening::Listening;
 use crate::port::TcpPort;
+use crate::tls::{ABSENT, Loaded};
 
 /// Packets over TCP and Unix sockets. Cheap to clone; the clones are the same transport.
 ///
@@ -29,13 +30,14 @@ use crate::port::TcpPort;
 pub struct TcpTransport {
     listen: Listen,
     options: Options,
+    tls: Option<Arc<Loaded>>,
     counters: Arc<Counters>,
 }
 
 impl TcpTransport {
     /// A transport whose ports listen at this address if they are not told otherwise, each at a
-    /// TCP port of its own: `HOST` or `HOST:PORT`, or `unix:/FOLDER/`. At most one; without any
-    /// it is `127.0.0.1`.
+    /// TCP port of its own: `HOST` or `HOST:PORT`; `unix:/FOLDER/`; or, with the feature `tls`,
+    /// `tls://HOST:PORT?ca=FILE&cert=FILE&key=FILE`. At most one; without any it is `127.0.0.1`.
     ///
     /// # Errors
     /// `InvalidInput`, naming what is no such address.
@@ -65,19 +67,44 @@ impl TcpTransport {
         I: IntoIterator,
         I::Item: AsRef<str>,
     {
-        let mut listen = None;
-        for address in addresses {
-            let address = address.as_ref().trim();
-            if listen.is_some() {
-                let second = format!("a port listens at one address, so not at {address:?} too");
-                return Err(Error::invalid_input(second));
-            }
-            listen = Some(Listen::parse(address)?);
+        let mut addresses = addresses.into_iter();
+        let address = addresses.next();
+        let address = address.as_ref().map(|address| address.as_ref().trim());
+        if let Some(second) = addresses.next() {
+            let second = second.as_ref();
+            let flaw = format!("a port listens at one address, so not at {second:?} too");
+            return Err(Error::invalid_input(flaw));
         }
+        let (place, files) = match address.map(|address| address.split_once('?')) {
+            Some(Some((place, files))) => (Some(place), Some(files)),
+            _ => (address, None),
+        };
+        let mut listen = place.map(Listen::parse).transpose()?.unwrap_or_default();
+        if files.is_some() && !listen.tls {
+            let flaw = format!("{:?}: only tls:// has files", address.unwrap_or_default());
+            return Err(Error::invalid_input(flaw));
+        }
+        let tls = Loaded::load(&options, listen.tls, files)?.map(Arc::new);
+        listen.tls = tls.is_some();
         if u32::try_from(options.max_packet).is_err() {
             return Err(Error::invalid_input("a packet has less than 4 GiB"));
         }
-        Ok(Self { listen: listen.unwrap_or_default(), options, counters: Arc::default() })
+        Ok(Self { listen, options, tls, counters: Arc::default() })
+    }
+
+    /// Where it listens; in a transport with TLS always with it.
+    fn encrypted(&self, mut listen: Listen) -> Result<Listen> {
+        let flaw = match &self.tls {
+            None if listen.tls => Some(ABSENT),
+            Some(_) if !listen.has_host() => Some("with TLS there is no Unix socket alone"),
+            Some(tls) => tls.cannot_listen(),
+            None => None,
+        };
+        if let Some(flaw) = flaw {
+            return Err(Error::invalid_input(format!("cannot listen: {flaw}")));
+        }
+        listen.tls = self.tls.is_some();
+        Ok(listen)
     }
 
     /// How many connections the ports of this transport closed because of the other side.
@@ -98,14 +125,11 @@ impl Transport for TcpTransport {
             Bind::Address(address) => Some(Listen::parse(&address)?),
             _ => None,
         };
-        let listening = match listen {
-            Some(listen) if listen.tls => {
-                return Err(Error::invalid_input("this transport has no TLS"));
-            }
+        let listening = match listen.map(|listen| self.encrypted(listen)).transpose()? {
             Some(listen) => Some(Arc::new(Listening::open(&listen, &self.options).await?)),
             None => None,
         };
-        let hub = Arc::new(Hub::new(self.options.clone(), self.counters.clone()));
+        let hub = Arc::new(Hub::new(self.options.clone(), self.counters.clone(), self.tls.clone()));
         let port = TcpPort::new(hub.clone(), listening.clone());
         Ok((Arc::new(port), Box::new(TcpIncoming::new(hub, listening))))
     }

@@ -25,6 +25,12 @@ mod over_unix_sockets {
     micro_testkit::transport_suite!(async { World::new(Kind::Unix) });
 }
 
+#[cfg(feature = "tls")]
+mod over_tls {
+    use super::{Kind, World};
+    micro_testkit::transport_suite!(async { World::new(Kind::Tls) });
+}
+
 /// The same world, each handle behind two pointers.
 struct Pointers(World);
 

@@ -1,1 +1,139 @@
+use micro_core::ErrorKind;
+use micro_core::registry::{Change, Node};
+
 use super::*;
+use crate::own::Announcement;
+
+fn state() -> State {
+    State::new(Options::default(), "AAAAAAAA".to_owned())
+}
+
+fn name() -> ServiceName {
+    ServiceName::new("greeter").unwrap()
+}
+
+fn service() -> Service {
+    Service::new("greeter", "1").with_node(Node::new("1", "x"))
+}
+
+/// What another registry says when this service is registered there.
+fn announcement(service: &Service, now: Instant) -> (String, TxtProperties) {
+    let mut other = State::new(Options::default(), "BBBBBBBB".to_owned());
+    other.register(service, None, now).unwrap();
+    let Some(Say::Announce(Announcement { label, txt, .. })) = other.pop_say() else {
+        panic!("nothing is said")
+    };
+    let mut bytes = Vec::new();
+    for (key, value) in txt {
+        bytes.push(u8::try_from(key.len() + 1 + value.len()).unwrap());
+        bytes.extend([key.as_bytes(), b"=", &*value].concat());
+    }
+    (label, TxtProperties::from(&*bytes))
+}
+
+fn services(found: Found) -> Option<Vec<Service>> {
+    match found {
+        Found::Services(services) => Some(services),
+        Found::NotYet(_) => None,
+    }
+}
+
+#[test]
+fn a_lookup_is_done_when_there_was_no_news_for_a_while() {
+    let (mut state, start) = (state(), Instant::now());
+    let options = Options::default();
+    state.search(start).unwrap();
+    state.advance(start);
+    assert_eq!(state.take_questions(), [Question::Instances]);
+    assert!(services(state.get(&name(), start)).is_none());
+
+    let heard = start + Duration::from_millis(30);
+    let (label, txt) = announcement(&service(), heard);
+    state.hear(&label, &txt, heard);
+    state.advance(heard);
+    assert!(services(state.get(&name(), heard)).is_none(), "others may answer");
+    let settled = heard + options.quiet;
+    assert_eq!(services(state.get(&name(), settled)), Some(vec![service()]));
+    assert!(services(state.list(settled)).is_none(), "a list waits longer");
+    let settled = start + options.quiet * QUIET_OF_LISTS;
+    assert_eq!(services(state.list(settled)), Some(vec![service()]));
+    state.advance(start + Duration::from_millis(300));
+    assert!(state.take_questions().is_empty(), "who answered need not be asked again");
+}
+
+#[test]
+fn what_is_not_there_is_known_after_the_limit_and_at_once_from_then_on() {
+    let (mut state, start) = (state(), Instant::now());
+    let limit = start + Options::default().query_limit;
+    state.search(start).unwrap();
+    let mut now = start;
+    let mut asked = Vec::new();
+    while now < limit {
+        let next = state.advance(now).unwrap();
+        if !state.take_questions().is_empty() {
+            asked.push(now - start);
+        }
+        assert!(next > now, "it would never sleep");
+        assert!(services(state.get(&name(), now)).is_none());
+        now = next;
+    }
+    assert_eq!((now, &*asked), (limit, &ASKED[..]));
+    state.advance(now);
+    assert_eq!(services(state.get(&name(), now)), Some(vec![]));
+    let (label, txt) = announcement(&service(), now);
+    state.hear(&label, &txt, now);
+    assert_eq!(services(state.get(&name(), now)), Some(vec![service()]));
+}
+
+#[tokio::test]
+async fn a_watcher_is_synced_when_the_first_answers_have_settled() {
+    let (mut state, start) = (state(), Instant::now());
+    state.search(start).unwrap();
+    let mut watcher = state.watch(None);
+    let (label, txt) = announcement(&service(), start);
+    state.hear(&label, &txt, start);
+    state.advance(start);
+    assert_eq!(watcher.next().await, Some(Change::Added(service().into())));
+    state.advance(start + Options::default().quiet * QUIET_OF_LISTS);
+    assert_eq!(watcher.next().await, Some(Change::Synced));
+    state.close();
+    assert_eq!(watcher.next().await, None);
+}
+
+#[test]
+fn what_is_registered_here_is_known_here_and_its_echo_is_not_heard() {
+    let (mut state, now) = (state(), Instant::now());
+    state.register(&service(), None, now).unwrap();
+    state.search(now).unwrap();
+    state.advance(now + Options::default().query_limit);
+    assert_eq!(services(state.get(&name(), now)), Some(vec![service()]));
+    let Some(Say::Announce(said)) = state.pop_say() else { panic!("nothing is said") };
+    state.deregister(&service());
+    let (_, txt) = announcement(&service(), now);
+    state.hear(&said.label, &txt, now);
+    assert_eq!(services(state.get(&name(), now)), Some(vec![]));
+}
+
+#[test]
+fn what_is_closed_says_goodbye_and_takes_nothing() {
+    let (mut state, now) = (state(), Instant::now());
+    state.register(&service(), None, now).unwrap();
+    state.pop_say();
+    let revision = state.close();
+    let says: Vec<Say> = std::iter::from_fn(|| state.pop_say()).collect();
+    let label = "greeter 1 AAAAAAAA-1".to_owned();
+    assert!(matches!(&says[0], Say::Announce(said) if said.label == label));
+    assert_eq!(says[1..], [Say::Withdraw(label)]);
+    assert_eq!(state.close(), revision);
+    let refused = state.register(&service(), None, now).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Unavailable);
+    assert_eq!(state.search(now).unwrap_err().kind(), ErrorKind::Unavailable);
+}
+
+#[test]
+fn an_instance_of_which_nothing_else_came_is_asked() {
+    let mut state = state();
+    state.ask_for("somebody".to_owned());
+    state.ask_for("greeter 1 AAAAAAAA-1".to_owned());
+    assert_eq!(state.take_questions(), [Question::Text("somebody".to_owned())]);
+}

@@ -2,6 +2,11 @@
 
 #![allow(dead_code, reason = "each test uses a part of it")]
 
+#[cfg(feature = "tls")]
+pub(crate) mod certificates;
+
+pub(crate) mod end;
+
 use std::sync::{Arc, Mutex};
 
 use micro_core::{Transport, async_trait};
@@ -18,6 +23,8 @@ pub(crate) enum Kind {
     TcpAlone,
     Tcp,
     Unix,
+    #[cfg(feature = "tls")]
+    Tls,
 }
 
 /// A backend under test.
@@ -25,6 +32,8 @@ pub(crate) struct World {
     kind: Kind,
     folder: TempDir,
     reserved: Reserved,
+    #[cfg(feature = "tls")]
+    authority: certificates::Authority,
 }
 
 /// TCP ports that nobody else gets, and at which nobody listens until we do.
@@ -46,7 +55,13 @@ impl Reserved {
 
 impl World {
     pub(crate) fn new(kind: Kind) -> Self {
-        Self { kind, folder: tempfile::tempdir().unwrap(), reserved: Reserved::default() }
+        Self {
+            kind,
+            folder: tempfile::tempdir().unwrap(),
+            reserved: Reserved::default(),
+            #[cfg(feature = "tls")]
+            authority: certificates::Authority::new(),
+        }
     }
 }
 
@@ -54,6 +69,11 @@ impl World {
 impl Fixture for World {
     async fn transport(&self) -> Arc<dyn Transport> {
         let options = Options::default().with_unix_socket(self.kind != Kind::TcpAlone);
+        #[cfg(feature = "tls")]
+        let options = match self.kind {
+            Kind::Tls => options.with_tls(self.authority.tls("server")),
+            _ => options,
+        };
         let folder = format!("unix:{}/", self.folder.path().display());
         let addresses = if self.kind == Kind::Unix { vec![folder] } else { vec![] };
         Arc::new(TcpTransport::with_options(addresses, options).unwrap())
@@ -62,6 +82,8 @@ impl Fixture for World {
     fn address(&self) -> String {
         match self.kind {
             Kind::TcpAlone | Kind::Tcp => self.reserved.address(),
+            #[cfg(feature = "tls")]
+            Kind::Tls => format!("tls://{}", self.reserved.address()),
             Kind::Unix => {
                 let name = micro_testkit::unique("check");
                 format!("unix:{}/{name}", self.folder.path().display())
@@ -84,7 +106,9 @@ impl Fixture for World {
         talking.write_all(b"GET / HTTP/1.1\r\nHost: example\r\n\r\n").await.unwrap();
         let mut answer = Vec::new();
         let _ = talking.read_to_end(&mut answer).await;
-        assert!(answer.is_empty(), "a stranger was told {answer:?}");
+        // TLS says that this is none, and nothing else.
+        let told = if address.starts_with("tls://") { 7 } else { 0 };
+        assert!(answer.len() <= told, "a stranger was told {answer:?}");
     }
 }
 
@@ -96,7 +120,7 @@ pub(crate) async fn connect(address: &str) -> Box<dyn Raw> {
     match address.strip_prefix("unix:") {
         Some(path) => Box::new(UnixStream::connect(path).await.unwrap()),
         None => {
-            let place = address.split('/').next().unwrap();
+            let place = address.trim_start_matches("tls://").split('/').next().unwrap();
             Box::new(TcpStream::connect(place).await.unwrap())
         }
     }

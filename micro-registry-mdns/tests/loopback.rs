@@ -1,0 +1,215 @@
+//! What goes beyond the contract, over multicast on loopback.
+
+mod support;
+
+use std::net::UdpSocket;
+use std::time::{Duration, Instant};
+
+use micro_core::registry::{Endpoint, RegisterOptions, Service, Value, WatchOptions};
+use micro_core::{ErrorKind, PluginConfig, Reach, Registry};
+use micro_registry_mdns::{Interface, MdnsRegistry};
+use support::{Loopback, Observer, forever, greeter, name};
+
+/// How often something that is quick is tried where the machine may stand still for a while.
+const ATTEMPTS: usize = 5;
+
+#[tokio::test]
+async fn two_that_start_together_find_each_other_within_a_second() {
+    let network = Loopback::new();
+    let mut took = Vec::new();
+    for attempt in 0..ATTEMPTS {
+        let begin = Instant::now();
+        let (server, client) = (network.registry(), network.registry());
+        let service = Service::new(format!("greeter-{attempt}"), "1");
+        let service = service.with_node(greeter("a", "127.0.0.1:1").nodes.remove(0));
+        server.register(&service, forever()).await.unwrap();
+        // The announcement is over; by the rules nobody may multicast it again for a second.
+        assert_eq!(client.get(&name(&service.name)).await.unwrap(), [service]);
+        took.push(begin.elapsed());
+    }
+    assert!(took.iter().min() < Some(&Duration::from_secs(1)), "{took:?}");
+}
+
+#[tokio::test]
+async fn a_watcher_sees_who_comes_and_who_goes_at_once() {
+    let network = Loopback::new();
+    let (here, there) = (network.registry(), network.registry());
+    let mut watched = Observer::synced(&there).await;
+    let (mut came, mut left) = (Vec::new(), Vec::new());
+    for _ in 0..ATTEMPTS {
+        let service = greeter("a", "x");
+        let registered = here.register(&service, forever());
+        let (_, seen) = tokio::join!(registered, watched.until(&["greeter 1 a x"]));
+        came.push(seen);
+        let (_, seen) = tokio::join!(here.deregister(&service), watched.until(&[]));
+        left.push(seen);
+    }
+    // A lease is 20 s, and what the library itself makes of a goodbye takes a second.
+    for took in [came, left] {
+        assert!(took.iter().min() < Some(&Duration::from_millis(300)), "{took:?}");
+    }
+}
+
+#[tokio::test]
+async fn who_closes_is_gone_at_once() {
+    let network = Loopback::new();
+    let there = network.registry();
+    let mut watched = Observer::synced(&there).await;
+    let mut took = Vec::new();
+    for _ in 0..ATTEMPTS {
+        let here = network.registry();
+        here.register(&greeter("a", "x"), forever()).await.unwrap();
+        watched.until(&["greeter 1 a x"]).await;
+        let (closed, seen) = tokio::join!(here.close(), watched.until(&[]));
+        closed.unwrap();
+        took.push(seen);
+    }
+    assert!(took.iter().min() < Some(&Duration::from_millis(300)), "{took:?}");
+}
+
+#[tokio::test]
+async fn five_hundred_endpoints_with_their_types_arrive() {
+    let network = Loopback::new();
+    let (here, there, late) = (network.registry(), network.registry(), network.registry());
+    let mut watched = Observer::synced(&there).await;
+    let mut service = greeter("a", "127.0.0.1:4000");
+    service.endpoints = (0..500).map(endpoint).collect();
+    here.register(&service, forever()).await.unwrap();
+    watched.until(&["greeter 1 a 127.0.0.1:4000"]).await;
+    assert_eq!(watched.services, [service.clone()]);
+    assert_eq!(late.get(&name("greeter")).await.unwrap(), [service.clone()]);
+
+    service.endpoints.truncate(400);
+    here.register(&service, forever()).await.unwrap();
+    while watched.services != [service.clone()] {
+        watched.next().await;
+    }
+}
+
+/// As the runtime describes handlers whose types have schemas.
+fn endpoint(number: usize) -> Endpoint {
+    let names = ["Id", "Customer", "Amount", "Currency", "CreatedAt", "Note", "Items", "Address"];
+    let value = |name: String, kind: &str, values| Value { name, kind: kind.to_owned(), values };
+    let fields = |seed: usize| {
+        let field = |index: usize| {
+            let name = names[(seed + index * 3) % names.len()];
+            let kind = ["string", "integer", "array", "boolean"][(seed + index) % 4];
+            value(format!("{name}{}", seed % 17), kind, Vec::new())
+        };
+        (0..3 + seed % 4).map(field).collect()
+    };
+    let entity = ["Order", "Invoice", "Payment", "Shipment", "Customer", "Ledger"][number % 6];
+    let verb = ["Create", "Read", "Update", "Delete", "List", "Search", "Cancel"][number % 7];
+    let mut endpoint = Endpoint::new(format!("{entity}.{verb}{number}"));
+    let name = format!("{verb}{entity}{number}");
+    endpoint.request = Some(value(format!("{name}Request"), "object", fields(number)));
+    endpoint.response = Some(value(format!("{name}Response"), "object", fields(number * 7)));
+    endpoint
+}
+
+#[tokio::test]
+async fn what_cannot_be_told_is_refused_with_both_sizes() {
+    let network = Loopback::new();
+    let mut random = fastrand::Rng::with_seed(1);
+    let mut service = greeter("a", "x");
+    let noise: String = (0..100_000).map(|_| random.alphanumeric()).collect();
+    service.metadata.insert("noise".to_owned(), noise);
+    let error = network.registry().register(&service, forever()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TooLarge);
+    let numbers = error.detail().split(|c: char| !c.is_ascii_digit()).filter(|n| n.len() > 3);
+    assert_eq!(numbers.count(), 2, "{error}");
+}
+
+#[tokio::test]
+async fn namespaces_do_not_see_each_other() {
+    let network = Loopback::new();
+    let in_namespace = |namespace: &str| {
+        MdnsRegistry::with_options(network.options().with_namespace(namespace)).unwrap()
+    };
+    let worlds = [network.registry(), in_namespace("blue"), in_namespace("red")];
+    for (index, world) in worlds.iter().enumerate() {
+        world.register(&greeter("a", &format!("in {index}")), forever()).await.unwrap();
+    }
+    for (index, world) in worlds.iter().enumerate() {
+        assert_eq!(world.list().await.unwrap(), [greeter("a", &format!("in {index}"))]);
+    }
+    let other = in_namespace("blue");
+    assert_eq!(other.get(&name("greeter")).await.unwrap(), [greeter("a", "in 1")]);
+}
+
+#[tokio::test]
+async fn of_two_with_one_id_the_later_one_counts_everywhere_until_it_leaves() {
+    let network = Loopback::new();
+    let lease = Duration::from_millis(600);
+    let quick = || MdnsRegistry::with_options(network.options().with_lease(lease)).unwrap();
+    let (old, new, there) = (quick(), quick(), network.registry());
+    let mut watched = Observer::synced(&there).await;
+    old.register(&greeter("a", "old"), forever()).await.unwrap();
+    watched.until(&["greeter 1 a old"]).await;
+    // Since when somebody speaks is told in milliseconds.
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    new.register(&greeter("a", "new"), forever()).await.unwrap();
+    watched.until(&["greeter 1 a new"]).await;
+    for registry in [&old, &new, &there] {
+        assert_eq!(registry.get(&name("greeter")).await.unwrap(), [greeter("a", "new")]);
+    }
+    // Both renew what they say, several times; nothing changes until one leaves.
+    let before = watched.changes;
+    let marker = Service::new("marker", "1").with_node(greeter("m", "m").nodes.remove(0));
+    let brief = RegisterOptions::default().with_ttl(lease * 4);
+    old.register(&marker, brief).await.unwrap();
+    watched.until(&["greeter 1 a new", "marker 1 m m"]).await;
+    watched.until(&["greeter 1 a new"]).await;
+    assert_eq!(watched.changes, before + 2, "the marker came and went, and nothing else changed");
+    new.close().await.unwrap();
+    watched.until(&["greeter 1 a old"]).await;
+}
+
+#[tokio::test]
+async fn an_interface_that_is_not_there_is_an_error_of_whoever_uses_it() {
+    let registry = MdnsRegistry::new(["nowhere0"]).unwrap();
+    let service = greeter("a", "x");
+    let errors = [
+        registry.register(&service, forever()).await.unwrap_err(),
+        registry.get(&name("greeter")).await.unwrap_err(),
+        registry.list().await.unwrap_err(),
+        registry.watch(WatchOptions::default()).await.unwrap_err(),
+        registry.health().unwrap_err(),
+    ];
+    for error in errors {
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        let named = ["nowhere0", "127.0.0.1"].iter().all(|part| error.detail().contains(part));
+        assert!(named, "{error}");
+    }
+    registry.deregister(&service).await.unwrap();
+    registry.close().await.unwrap();
+    let error = MdnsRegistry::new(["nats://127.0.0.1"]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+}
+
+#[tokio::test]
+async fn a_port_that_somebody_keeps_to_themselves_is_named() {
+    // Without the options by which several programs share a port.
+    let taken = UdpSocket::bind("0.0.0.0:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let options = Loopback::new().options().with_port(port);
+    let registry = MdnsRegistry::with_options(options).unwrap();
+    let error = registry.get(&name("greeter")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert!(error.detail().contains(&port.to_string()), "{error}");
+}
+
+#[tokio::test]
+async fn it_is_made_of_a_configuration_and_tells_how_far_it_reaches() {
+    let of = |addresses: &[&str]| {
+        let config = PluginConfig::default().with_addresses(addresses.to_vec());
+        MdnsRegistry::from_config(&config.with_namespace("blue"))
+    };
+    assert_eq!(of(&["loopback"]).unwrap().capabilities().reach, Reach::Machine);
+    assert_eq!(of(&["lo,127.0.0.1"]).unwrap().capabilities().reach, Reach::Machine);
+    assert_eq!(of(&[]).unwrap().capabilities().reach, Reach::Network);
+    assert_eq!(of(&["127.0.0.1:5353"]).unwrap_err().kind(), ErrorKind::InvalidInput);
+    let bad = PluginConfig::default().with_namespace("a b");
+    assert_eq!(MdnsRegistry::from_config(&bad).unwrap_err().kind(), ErrorKind::InvalidInput);
+    assert_eq!("loopback".parse::<Interface>().unwrap(), Interface::Loopback);
+}

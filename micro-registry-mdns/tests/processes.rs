@@ -1,0 +1,201 @@
+//! What other processes see: of one that is killed, and of one in another network namespace.
+//!
+//! The programs are this test binary itself, started again.
+
+mod support;
+
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use micro_core::Registry;
+use micro_registry_mdns::{Interface, MdnsRegistry, Options};
+use support::{LIMIT, Loopback, Observer, forever, greeter, name, not_done};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, ChildStdout, Command};
+
+/// Tells the program which of the roles below it has; without it, it is a test that does nothing.
+const ROLE: &str = "MICRO_MDNS_TEST_ROLE";
+
+#[tokio::test]
+async fn a_killed_process_leaves_every_view_at_the_end_of_its_lease() {
+    let network = Loopback::new();
+    let registry = network.registry();
+    let mut watched = Observer::synced(&registry).await;
+    let port = network.port().to_string();
+    let mut server = Program::start(&[], &["register", "loopback", &port]).await;
+    server.says("registered").await;
+    watched.until(&["greeter 1 a x"]).await;
+    let killed = Instant::now();
+    server.child.kill().await.unwrap();
+    watched.until(&[]).await;
+    let took = killed.elapsed();
+    assert!(took > LEASE / 2, "a lease that was renewed three times in it ended after {took:?}");
+    assert!(took < LEASE * 3, "gone after {took:?}, with a lease of {LEASE:?}");
+    let error = registry.get(&name("greeter")).await.unwrap_err();
+    assert_eq!(error.kind(), micro_core::ErrorKind::NotFound);
+}
+
+#[tokio::test]
+async fn two_network_namespaces_that_are_joined_find_each_other() {
+    let joined = match Joined::make().await {
+        Ok(joined) => joined,
+        Err(why) => return not_done("mDNS between two network namespaces", &why),
+    };
+    let [here, there] = joined.namespaces.clone();
+    let port = "5353";
+    // By the name of the interface on one side, by address on the other.
+    let mut server =
+        Program::start(&["ip", "netns", "exec", &here], &["register", "veth0", port]).await;
+    server.says("registered").await;
+    let run_there = ["ip", "netns", "exec", &*there];
+    let mut client = Program::start(&run_there, &["find", "10.213.0.2", port]).await;
+    client.says("found greeter 1 a x").await;
+    let mut watcher = Program::start(&run_there, &["watch", "veth0", port]).await;
+    watcher.says("there").await;
+    // On all interfaces it finds others too; on loopback it does not.
+    Program::start(&run_there, &["find", "", port]).await.says("found greeter 1 a x").await;
+    Program::start(&run_there, &["find", "loopback", port]).await.says("not found").await;
+    server.child.kill().await.unwrap();
+    watcher.says("gone").await;
+}
+
+const LEASE: Duration = Duration::from_secs(2);
+
+/// What the programs do; as a test of its own it does nothing.
+#[tokio::test]
+async fn role() {
+    let Ok(role) = std::env::var(ROLE) else { return };
+    let role: Vec<&str> = role.split(' ').collect();
+    let [role, interface, port] = role[..] else { panic!("{role:?} is no role") };
+    let interfaces: Vec<Interface> =
+        interface.split(',').filter(|i| !i.is_empty()).map(|i| i.parse().unwrap()).collect();
+    let options = Options::default()
+        .with_interfaces(interfaces)
+        .with_port(port.parse().unwrap())
+        .with_lease(LEASE);
+    let registry = MdnsRegistry::with_options(options).unwrap();
+    match role {
+        "register" => {
+            registry.register(&greeter("a", "x"), forever()).await.unwrap();
+            say("registered");
+            std::future::pending().await
+        }
+        "find" => match registry.get(&name("greeter")).await {
+            Ok(found) => {
+                assert_eq!(found, [greeter("a", "x")]);
+                say("found greeter 1 a x");
+            }
+            Err(error) if error.kind() == micro_core::ErrorKind::NotFound => say("not found"),
+            Err(error) => panic!("{error}"),
+        },
+        "watch" => {
+            let mut watched = Observer::synced(&registry).await;
+            watched.until(&["greeter 1 a x"]).await;
+            say("there");
+            watched.until(&[]).await;
+            say("gone");
+        }
+        _ => panic!("{role} is no role"),
+    }
+}
+
+fn say(what: &str) {
+    println!("says: {what}");
+}
+
+/// A program that is killed when nobody needs it any more.
+struct Program {
+    child: Child,
+    lines: tokio::io::Lines<BufReader<ChildStdout>>,
+}
+
+impl Program {
+    /// Starts it in a role, by this command if there is one.
+    async fn start(by: &[&str], role: &[&str; 3]) -> Self {
+        let this = std::env::current_exe().unwrap();
+        let mut command = match by {
+            [] => Command::new(this),
+            [first, rest @ ..] => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(this);
+                command
+            }
+        };
+        command.args(["--exact", "role", "--nocapture"]).env(ROLE, role.join(" "));
+        let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, lines }
+    }
+
+    /// Waits until it says something, and this is what it says.
+    async fn says(&mut self, what: &str) {
+        let said = async {
+            while let Some(line) = self.lines.next_line().await.unwrap() {
+                if let Some((_, said)) = line.split_once("says: ") {
+                    return said.to_owned();
+                }
+            }
+            "nothing".to_owned()
+        };
+        let said = tokio::time::timeout(LIMIT, said).await.unwrap_or_else(|_| "too late".into());
+        assert_eq!(said, what);
+    }
+}
+
+/// Two network namespaces with a cable between them.
+struct Joined {
+    namespaces: [String; 2],
+}
+
+impl Joined {
+    /// # Errors
+    /// Why this machine has none.
+    async fn make() -> Result<Self, String> {
+        let namespaces = ["a", "b"].map(|side| format!("micro-{}-{side}", std::process::id()));
+        let joined = Self { namespaces };
+        let [a, b] = &joined.namespaces;
+        let steps = [
+            format!("netns add {a}"),
+            format!("netns add {b}"),
+            format!("link add veth0 netns {a} type veth peer name veth0 netns {b}"),
+            format!("-n {a} addr add 10.213.0.1/24 dev veth0"),
+            format!("-n {b} addr add 10.213.0.2/24 dev veth0"),
+            format!("-n {a} link set veth0 up"),
+            format!("-n {b} link set veth0 up"),
+            format!("-n {a} link set lo up"),
+            format!("-n {b} link set lo up"),
+        ];
+        for step in steps {
+            ip(&step).await?;
+        }
+        // A cable is up a moment after both of its ends are.
+        let begin = Instant::now();
+        for namespace in &joined.namespaces {
+            let show = format!("-n {namespace} -brief link show veth0");
+            while !ip(&show).await?.contains(" UP ") {
+                assert!(begin.elapsed() < LIMIT, "the cable does not come up");
+            }
+        }
+        Ok(joined)
+    }
+}
+
+async fn ip(arguments: &str) -> Result<String, String> {
+    let outcome = Command::new("ip").args(arguments.split(' ')).output().await;
+    let outcome = outcome.map_err(|error| format!("ip: {error}"))?;
+    if !outcome.status.success() {
+        let why = String::from_utf8_lossy(&outcome.stderr).trim().to_owned();
+        return Err(format!("ip {arguments}: {why}"));
+    }
+    Ok(String::from_utf8_lossy(&outcome.stdout).into_owned())
+}
+
+impl Drop for Joined {
+    fn drop(&mut self) {
+        for namespace in &self.namespaces {
+            let delete = ["netns", "delete", namespace];
+            let _ = std::process::Command::new("ip").args(delete).stderr(Stdio::null()).status();
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! A network that no other test has.
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
+use std::net::{SocketAddr, UdpSocket};
+use std::time::{Duration, Instant};
+
+use micro_core::Registry;
+use micro_core::registry::{
+    Change, Node, RegisterOptions, Service, ServiceName, WatchOptions, Watcher,
+};
+use micro_registry_mdns::{Interface, MdnsRegistry, Options};
+use socket2::{Domain, Socket, Type};
+
+/// Far longer than a loaded machine needs.
+pub(crate) const LIMIT: Duration = Duration::from_secs(15);
+
+/// Loopback with a port of its own, held as long as this is.
+#[derive(Debug)]
+pub(crate) struct Loopback {
+    held: UdpSocket,
+}
+
+impl Loopback {
+    pub(crate) fn new() -> Self {
+        let held = Socket::new(Domain::IPV4, Type::DGRAM, None).unwrap();
+        held.set_reuse_address(true).unwrap();
+        held.set_reuse_port(true).unwrap();
+        held.bind(&SocketAddr::from(([0, 0, 0, 0], 0)).into()).unwrap();
+        Self { held: held.into() }
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.held.local_addr().unwrap().port()
+    }
+
+    pub(crate) fn options(&self) -> Options {
+        Options::default().with_interfaces([Interface::Loopback]).with_port(self.port())
+    }
+
+    pub(crate) fn registry(&self) -> MdnsRegistry {
+        MdnsRegistry::with_options(self.options()).unwrap()
+    }
+
+    /// Sends a packet to whoever listens.
+    pub(crate) fn send(&self, packet: &[u8]) {
+        let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).unwrap();
+        socket.set_multicast_if_v4(&[127, 0, 0, 1].into()).unwrap();
+        let group = SocketAddr::from(([224, 0, 0, 251], self.port()));
+        socket.send_to(packet, &group.into()).unwrap();
+    }
+}
+
+pub(crate) fn name(name: &str) -> ServiceName {
+    ServiceName::new(name).unwrap()
+}
+
+pub(crate) fn greeter(id: &str, address: &str) -> Service {
+    Service::new("greeter", "1").with_node(Node::new(id, address))
+}
+
+pub(crate) fn forever() -> RegisterOptions {
+    RegisterOptions::default()
+}
+
+/// A watcher of everything, and what it has told so far.
+#[derive(Debug)]
+pub(crate) struct Observer {
+    watcher: Watcher,
+    /// As `name version id address`.
+    pub(crate) nodes: Vec<String>,
+    pub(crate) services: Vec<Service>,
+    pub(crate) changes: usize,
+}
+
+impl Observer {
+    pub(crate) async fn of(registry: &MdnsRegistry) -> Self {
+        let watcher = registry.watch(WatchOptions::default()).await.unwrap();
+        Self { watcher, nodes: Vec::new(), services: Vec::new(), changes: 0 }
+    }
+
+    /// Until all that there is has been told.
+    pub(crate) async fn synced(registry: &MdnsRegistry) -> Self {
+        let mut observer = Self::of(registry).await;
+        while observer.next().await != Change::Synced {}
+        observer
+    }
+
+    /// Until these are the nodes; returns how long that took.
+    pub(crate) async fn until(&mut self, nodes: &[&str]) -> Duration {
+        let begin = Instant::now();
+        while self.nodes != nodes {
+            assert!(begin.elapsed() < LIMIT, "{:?} are there, not {nodes:?}", self.nodes);
+            self.next().await;
+        }
+        begin.elapsed()
+    }
+
+    pub(crate) async fn next(&mut self) -> Change {
+        let change = tokio::time::timeout(LIMIT, self.watcher.next()).await;
+        let change =
+            change.unwrap_or_else(|_| panic!("nothing changes; {:?}", self.nodes)).unwrap();
+        let replaced = match &change {
+            Change::Added(service) | Change::Updated(service) | Change::Removed(service) => service,
+            _ => return change,
+        };
+        self.changes += 1;
+        self.services.retain(|s| (&s.name, &s.version) != (&replaced.name, &replaced.version));
+        if !matches!(change, Change::Removed(_)) {
+            self.services.push(Service::clone(replaced));
+        }
+        let all = self.services.iter().flat_map(|s| s.nodes.iter().map(move |node| (s, node)));
+        let told = |(s, node): (&Service, &Node)| {
+            format!("{} {} {} {}", s.name, s.version, node.id, node.address)
+        };
+        self.nodes = all.map(told).collect();
+        self.nodes.sort();
+        change
+    }
+}
+
+/// What this machine cannot do is said by name; where nothing may be missing, it fails.
+pub(crate) fn not_done(name: &str, why: &str) {
+    use std::io::Write as _;
+    assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "{name}: {why}");
+    eprintln!("not done on this machine: {name}: {why}");
+    if let Ok(path) = std::env::var("CI_NOT_DONE") {
+        let mut file = std::fs::OpenOptions::new().append(true).create(true).open(path).unwrap();
+        writeln!(file, "{name}: {why}").unwrap();
+    }
+}
