@@ -12,7 +12,7 @@ use common::GREETING;
 use common::end::{End, LIMIT, patient, send};
 use micro_core::ErrorKind;
 use micro_core::transport::{Arrival, Bind, Refused, Transport as _, recv};
-use micro_transport_tcp::{Options, TcpTransport};
+use micro_transport_tcp::{Keepalive, Options, TcpTransport};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -249,4 +249,23 @@ async fn a_peer_that_nobody_holds_is_closed_when_its_packets_are_written() {
         Arrival::Closed { packets: 0, .. } => {}
         other => panic!("{other:?}"),
     }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn who_takes_nothing_for_too_long_has_vanished() {
+    let second = Duration::from_secs(1);
+    let keepalive = Keepalive::default().with_idle(second).with_interval(second).with_probes(1);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let mut client = End::client(patient().with_keepalive(keepalive)).await;
+    let peer = client.dial(&address);
+    for _ in 0..PACKETS {
+        assert!(peer.try_send(vec![0; MUCH].into()).is_ok());
+    }
+    let start = Instant::now();
+    let _silent = greeted(&listener).await;
+    let (_, unwritten) = client.closed().await;
+    assert!(start.elapsed() >= second * 2, "{:?}", start.elapsed());
+    assert!((1..PACKETS as u64).contains(&unwritten), "{unwritten}");
 }

@@ -22,7 +22,7 @@ async fn reaches_nobody(address: &str, options: Options) {
     let mut client = End::client(options).await;
     let peer = client.dial(address);
     for n in 0..3 {
-        // The end may be known by then.
+        // Nothing else runs meanwhile, so that they all wait.
         assert!(send(&peer, format!("{n}")).await);
     }
     assert_eq!(client.undelivered().await, 3, "{address}");
