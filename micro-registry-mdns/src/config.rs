@@ -32,9 +32,10 @@ pub struct Options {
     pub quiet: Duration,
     /// The UDP port, another one than 5353 only where nobody else is to hear it: in tests.
     pub port: u16,
-    /// How many nodes of others are remembered. 10,000.
+    /// How many nodes of others are remembered, those who have just left included. 10,000.
     pub max_nodes: usize,
-    /// How many bytes of what they say. 64 MiB.
+    /// How many bytes of what they say, and how many more the library may take for what anybody
+    /// says before it is started again. 64 MiB.
     pub max_bytes: usize,
 }
 

@@ -27,7 +27,7 @@ const RETRY: Duration = Duration::from_secs(1);
 /// How long answers to a question may come.
 const ANSWERS: Duration = Duration::from_secs(2);
 /// How often it is looked how much the thread remembers.
-const WEIGHED: Duration = Duration::from_secs(5);
+pub(crate) const WEIGHED: Duration = Duration::from_secs(5);
 /// How many events are taken in before watchers are told of them.
 const BATCH: usize = 256;
 

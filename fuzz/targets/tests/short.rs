@@ -44,6 +44,7 @@ targets! {
     envelope,
     error,
     header,
+    mdns_record,
     registry_result,
     service,
     session,
