@@ -120,7 +120,7 @@ impl Options {
     }
 
     /// The namespace, if there is one.
-    pub(crate) fn namespace(&self) -> Option<&str> {
+    pub(crate) fn namespace_if_any(&self) -> Option<&str> {
         self.namespace.as_deref().filter(|namespace| !namespace.is_empty())
     }
 
@@ -158,7 +158,7 @@ impl Options {
         if self.port == 0 {
             return Err(Error::invalid_input("registry option port is 0, which is no port"));
         }
-        let Some(namespace) = self.namespace() else { return Ok(()) };
+        let Some(namespace) = self.namespace_if_any() else { return Ok(()) };
         // What is a namespace for one registry is one for every other.
         if namespace.len() > LONGEST_NAMESPACE || ServiceName::new(namespace).is_err() {
             return Err(Error::invalid_input(format!(

@@ -60,7 +60,7 @@ impl Shared {
     pub(crate) fn new(options: Options) -> Self {
         let token = names::token();
         Self {
-            service_type: names::service_type(options.namespace()),
+            service_type: names::service_type(options.namespace_if_any()),
             state: Mutex::new(State::new(options.clone(), token)),
             options,
             daemon: Mutex::new(Slot::Empty),
