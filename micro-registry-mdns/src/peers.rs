@@ -58,13 +58,13 @@ struct Missing {
 impl Peers {
     pub(crate) fn new(options: &Options) -> Self {
         Self {
-            view: View::new(options.max_nodes),
+            // It holds no more than the peers, and what is registered here always has room.
+            view: View::new(usize::MAX),
             peers: HashMap::new(),
             claims: Claims::default(),
             incomplete: BTreeMap::new(),
             bytes: 0,
-            // Beside the nodes there are those who have just left and those who are not whole yet.
-            max_peers: options.max_nodes.saturating_mul(2),
+            max_peers: options.max_nodes,
             max_bytes: options.max_bytes,
             next: None,
             news: None,
@@ -292,7 +292,7 @@ impl Peers {
             By::Other(label) => self.peers.get(label).and_then(Peer::service),
         };
         if let Some(service) = service {
-            self.dropped += self.view.insert(service, |_| None) as u64;
+            self.view.insert(service, |_| None);
         }
     }
 

@@ -124,7 +124,7 @@ fn a_description_in_parts_is_known_when_all_are_there_in_any_order() {
             let label = if which == 0 { "a".to_owned() } else { format!("a {which}") };
             peers.hear(&label, all[which].clone(), now);
         }
-        assert_eq!(peers.get("greeter"), [told.clone()]);
+        assert_eq!(peers.get("greeter"), std::slice::from_ref(&told));
         assert!(!peers.is_incomplete());
     }
 }
