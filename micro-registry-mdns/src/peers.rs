@@ -3,7 +3,7 @@
 mod claims;
 mod peer;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use micro_core::registry::{Service, ServiceName, View, Watcher};
@@ -14,7 +14,7 @@ use self::claims::{By, Claims};
 use self::peer::{Peer, Standing};
 use crate::config::Options;
 use crate::description::Description;
-use crate::dns::Question;
+use crate::dns::{MOST_QUESTIONS, Question};
 use crate::names;
 use crate::own::{Claimed, NodeKey};
 use crate::record::{Head, Part, Record};
@@ -25,6 +25,8 @@ const REMEMBERED: Duration = Duration::from_secs(5);
 const HEADLESS: Duration = Duration::from_secs(10);
 /// Who has said goodbye without saying that their lease ends is asked, and gone after so long.
 const DOUBTED: Duration = Duration::from_secs(1);
+/// Who looks so much later than was due has not listened either.
+const LATE: Duration = Duration::from_secs(1);
 /// Parts that are on their way need not be asked for.
 const PARTS_ARE_LATE: Duration = Duration::from_millis(100);
 /// How often, less and less, missing parts are asked for until the next renewal.
@@ -37,9 +39,12 @@ pub(crate) struct Peers {
     /// By the label of their instance.
     peers: HashMap<String, Peer>,
     claims: Claims,
+    /// Nodes of others that found no room in the view.
+    waiting: BTreeSet<NodeKey>,
     /// Those whose description is not whole, and when and how often that was tried to change.
     incomplete: BTreeMap<String, Missing>,
     bytes: usize,
+    max_nodes: usize,
     max_peers: usize,
     max_bytes: usize,
     /// When somebody's lease may end: no later than any does.
@@ -61,8 +66,10 @@ impl Peers {
             view: View::new(options.max_nodes),
             peers: HashMap::new(),
             claims: Claims::default(),
+            waiting: BTreeSet::new(),
             incomplete: BTreeMap::new(),
             bytes: 0,
+            max_nodes: options.max_nodes,
             // Beside the nodes there are those who have just left and those who are not whole yet.
             max_peers: options.max_nodes.saturating_mul(2),
             max_bytes: options.max_bytes,
@@ -76,12 +83,14 @@ impl Peers {
     pub(crate) fn claim(&mut self, claimed: Claimed) {
         let Claimed { key, service, since } = claimed;
         self.claims.set(&key, By::Own, since, Some(service));
+        self.make_room();
         self.show(&key);
     }
 
     /// A node of this registry that is no more.
     pub(crate) fn give_up(&mut self, key: &NodeKey) {
         self.claims.remove(key, &By::Own);
+        self.make_room();
         self.show(key);
     }
 
@@ -115,11 +124,15 @@ impl Peers {
     /// Whom to ask now. Whose lease has ended is gone.
     pub(crate) fn due(&mut self, now: Instant) -> Vec<Question> {
         let mut questions = Vec::new();
-        if self.next.is_some_and(|next| next <= now) {
+        if let Some(due) = self.next.filter(|next| *next <= now) {
+            let late = now > due + LATE;
             self.next = None;
             let mut ended = Vec::new();
             let mut next: Option<Instant> = None;
             for (label, peer) in &mut self.peers {
+                if late && peer.ends() <= now {
+                    peer.spare(now, now + DOUBTED);
+                }
                 if peer.ends() <= now {
                     ended.push(label.clone());
                     continue;
@@ -284,7 +297,10 @@ impl Peers {
     /// Shows the node as whoever claims it last describes it, or not at all.
     fn show(&mut self, key: &NodeKey) {
         let Some((by, own)) = self.claims.winner(key) else {
-            self.view.remove(&key.name, Some(&key.version), &key.id);
+            self.waiting.remove(key);
+            if self.view.remove(&key.name, Some(&key.version), &key.id) > 0 {
+                self.show_waiting();
+            }
             return;
         };
         let service = match by {
@@ -292,8 +308,24 @@ impl Peers {
             By::Other(label) => self.peers.get(label).and_then(Peer::service),
         };
         if let Some(service) = service {
-            self.dropped += self.view.insert(service, |_| None) as u64;
+            if self.view.insert(service, |_| None) == 0 {
+                self.waiting.remove(key);
+            } else if self.waiting.insert(key.clone()) {
+                self.dropped += 1;
+            }
         }
+    }
+
+    /// There is room for one more.
+    fn show_waiting(&mut self) {
+        if let Some(key) = self.waiting.pop_first() {
+            self.show(&key);
+        }
+    }
+
+    /// What is registered here takes no room from others, nor they from it.
+    fn make_room(&mut self) {
+        self.view.set_max_nodes(self.max_nodes.saturating_add(self.claims.own()));
     }
 
     fn ask_for_parts(&mut self, now: Instant, questions: &mut Vec<Question>) {
@@ -303,6 +335,9 @@ impl Peers {
             }
             missing.at = now + Duration::from_millis(100 << missing.tries);
             missing.tries += 1;
+            if questions.len() >= MOST_QUESTIONS {
+                continue;
+            }
             let parts = self.peers.get(label).map(Peer::missing_parts).unwrap_or_default();
             let ask = |number| Question::Text(names::part_of(label, number));
             questions.extend(parts.into_iter().map(ask));
