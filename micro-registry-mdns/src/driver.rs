@@ -102,8 +102,11 @@ impl Shared {
     /// Ends the thread without a word to anybody. Its successor, if there may be one, has to be
     /// told everything.
     pub(crate) fn end_daemon(&self, for_ever: bool) {
-        let end = if for_ever { Slot::Ended } else { Slot::Empty };
-        let old = std::mem::replace(&mut *self.slot(), end);
+        let mut slot = self.slot();
+        let is_over = for_ever || matches!(*slot, Slot::Ended);
+        let old = std::mem::replace(&mut *slot, if is_over { Slot::Ended } else { Slot::Empty });
+        // Not under the lock: it may take a while.
+        drop(slot);
         drop(old);
     }
 

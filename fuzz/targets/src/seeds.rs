@@ -114,7 +114,7 @@ const CONNECTIONS: [&[u8]; 11] = [
     b"\x9emicro\r\n\x01\x01\x06\x00\x01\x00\x00\x02i",
 ];
 
-const BY_HAND: [(&str, &[&str]); 9] = [
+const BY_HAND: [(&str, &[&str]); 10] = [
     (
         "address_list",
         &[
