@@ -175,9 +175,9 @@ impl Peers {
         self.view.list()
     }
 
-    /// The state that was there has been told.
-    pub(crate) fn set_synced(&mut self) {
-        self.view.set_synced(None);
+    /// The state that was there, of all or of this service, has been told.
+    pub(crate) fn set_synced(&mut self, name: Option<&ServiceName>) {
+        self.view.set_synced(name);
     }
 
     /// Tells the watchers.

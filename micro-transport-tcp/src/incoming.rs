@@ -12,12 +12,14 @@ use micro_core::Result;
 use micro_core::transport::{Arrival, Incoming, PeerId};
 use tokio::time::{Sleep, sleep};
 
-use crate::conn::{AT_ONCE, BYTES_AT_ONCE, Conn, Outcome, Turn};
+use crate::conn::{Conn, Outcome};
 use crate::dial::{dial, welcome};
 use crate::dropped::Reason;
 use crate::hub::{Doorbell, Hub};
-use crate::link::{Phase, Shared};
 use crate::listening::Listening;
+use crate::out::Phase;
+use crate::peer::Shared;
+use crate::reader::{AT_ONCE, BYTES_AT_ONCE, Turn};
 use crate::stream::Stream;
 
 /// How many connections are accepted before those that are there have their turn.
