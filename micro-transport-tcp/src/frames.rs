@@ -9,9 +9,9 @@ use bytes::{Buf, Bytes, BytesMut};
 const HEAD: usize = 4;
 /// How many packets one write takes at most.
 pub(crate) const AT_ONCE: usize = 64;
-/// A packet up to here is copied out of the buffer that it was read into, so that whoever keeps a
-/// small one keeps no large buffer.
-const COPIED: usize = 2 * 1024;
+/// A packet up to here, or of less than a quarter of what is behind it, is copied out of the buffer
+/// that it was read into, so that whoever keeps a small one keeps no large buffer.
+const COPIED: usize = 16 * 1024;
 /// A buffer for one frame grows by no more than it already holds, but by this at least: a length
 /// alone reserves little.
 pub(crate) const READ: usize = 64 * 1024;
@@ -107,7 +107,7 @@ pub(crate) fn next(buffer: &mut BytesMut, max: usize) -> Result<Option<Bytes>, T
         return Ok(None);
     }
     buffer.advance(HEAD);
-    if size <= COPIED {
+    if size <= COPIED || size < buffer.capacity() / 4 {
         let packet = Bytes::copy_from_slice(&buffer[..size]);
         buffer.advance(size);
         return Ok(Some(packet));
@@ -181,6 +181,19 @@ mod tests {
             }
             assert_eq!(out, packets, "cut at {cut}");
             assert!(buffer.is_empty());
+        }
+    }
+
+    #[test]
+    fn whoever_keeps_a_small_packet_keeps_no_large_buffer() {
+        for (size, room, shares) in
+            [(3_000, READ, false), (COPIED + 1, COPIED, true), (READ, 100 * READ, false)]
+        {
+            let mut buffer = BytesMut::with_capacity(HEAD + size + room);
+            buffer.extend_from_slice(&(size as u32).to_be_bytes());
+            buffer.resize(HEAD + size + 1, 0);
+            let packet = next(&mut buffer, size).unwrap().unwrap();
+            assert_eq!(packet.is_unique(), !shares, "{size} of {room}");
         }
     }
 
