@@ -15,7 +15,7 @@ use tokio_util::io::poll_read_buf;
 use crate::dropped::Reason;
 use crate::frames::READ;
 use crate::out::Phase;
-use crate::peer::{Held, Shared};
+use crate::peer::{Ended, Held, Shared};
 use crate::reader::{End, READS, Reader, Turn};
 use crate::stream::{Reading, Stream};
 
@@ -38,6 +38,8 @@ pub(crate) struct Conn {
     half_open: bool,
     /// It was closed here, and what was taken is being written.
     lingers: bool,
+    /// How many packets the receiver has handed on.
+    heard: u64,
 }
 
 enum Stage {
@@ -69,7 +71,7 @@ impl Conn {
         let waker = Waker::from(shared.clone());
         let timer = Some(Box::pin(sleep(timeout)));
         let stage = Stage::Opening(opening);
-        Self { shared, waker, stage, timer, half_open, lingers: false }
+        Self { shared, waker, stage, timer, half_open, lingers: false, heard: 0 }
     }
 
     pub(crate) fn is_half_open(&self) -> bool {
@@ -152,7 +154,8 @@ impl Conn {
             scratch.extend_from_slice(&own);
             own = scratch;
         }
-        let mut reader = Reader { shared: &self.shared, peer: None, half_open: self.half_open };
+        let (shared, half_open, heard) = (&self.shared, self.half_open, &mut self.heard);
+        let mut reader = Reader { shared, peer: None, half_open, heard };
         let read = reader.read(reading, &mut own, cx, turn);
         if self.half_open && (!reader.half_open || own.len() >= EARNEST) {
             (self.half_open, self.timer) = (false, None);
@@ -166,6 +169,9 @@ impl Conn {
         }
         match read {
             Poll::Pending => Outcome::Lives,
+            Poll::Ready(End::Farewell(heard)) => {
+                self.over_since(turn, "it said farewell", |taken| taken.saturating_sub(heard))
+            }
             Poll::Ready(End::Eof) => self.over(turn, "it was closed"),
             Poll::Ready(End::Failed(error)) => self.over(turn, &error.to_string()),
             Poll::Ready(End::TooLong(error)) => {
@@ -175,11 +181,12 @@ impl Conn {
         }
     }
 
-    /// Writes what was taken, says that this is all, and waits until the other side has said so,
+    /// Writes what was taken, says farewell, and waits until the other side has said so,
     /// too: what came and was not read when a socket is closed would destroy what it has not read.
     fn wind_up(&mut self, cx: &mut Context<'_>, turn: &mut Turn<'_>) -> Outcome {
         let Stage::Open { reading, buffer } = &mut self.stage else { return Outcome::Lives };
         *buffer = BytesMut::new();
+        self.shared.say_farewell(self.heard);
         if self.shared.poll_write(cx).is_ready() {
             let _ = self.shared.poll_shutdown(cx);
         }
@@ -198,7 +205,7 @@ impl Conn {
 
     /// Nobody was reached, or nobody greeted.
     fn unopened(&self, turn: &mut Turn<'_>, reason: Reason, error: &Error) -> Outcome {
-        let (was, packets) = self.shared.end();
+        let Ended { was, unwritten: packets, .. } = self.shared.end();
         if self.shared.target.is_none() {
             self.shared.hub.counters.count(reason, &self.shared.remote, error);
         } else {
@@ -211,7 +218,19 @@ impl Conn {
     }
 
     fn over(&self, turn: &mut Turn<'_>, why: &str) -> Outcome {
-        let (was, packets) = self.shared.end();
+        self.over_since(turn, why, |_| 0)
+    }
+
+    /// `unheard`: how many of the packets that were taken are known not to have been heard, beside
+    /// those that were not written in full.
+    fn over_since(
+        &self,
+        turn: &mut Turn<'_>,
+        why: &str,
+        unheard: impl FnOnce(u64) -> u64,
+    ) -> Outcome {
+        let Ended { was, unwritten, taken } = self.shared.end();
+        let packets = unwritten.max(unheard(taken));
         tracing::trace!(remote = &*self.shared.remote, packets, why, "a connection is over");
         if let (Phase::Open | Phase::Broken, Some(Held::By(peer))) = (was, self.shared.peer()) {
             turn.arrivals.push(Arrival::Closed { peer, packets });
@@ -220,20 +239,25 @@ impl Conn {
     }
 }
 
-/// At once; but what came and was not read is taken first, where there is not too much of it: to
+/// At once, with a farewell if the system takes it. What came and was not read is taken first, where there is not too much of it: to
 /// close a socket with something unread destroys what is still on the way to the other side.
 impl Drop for Conn {
     fn drop(&mut self) {
-        self.shared.end();
-        if let Stage::Open { reading, buffer } = &mut self.stage {
-            let cx = &mut Context::from_waker(Waker::noop());
+        self.shared.say_farewell(self.heard);
+        // Whatever the task that drops it has done before.
+        let part = tokio::task::unconstrained(std::future::poll_fn(|cx| {
+            let _ = self.shared.poll_write(cx);
+            self.shared.end();
+            let Stage::Open { reading, buffer } = &mut self.stage else { return Poll::Ready(()) };
             for _ in 0..UNREAD / READ {
                 buffer.clear();
                 buffer.reserve(READ);
                 if !matches!(poll_read_buf(pin!(&mut *reading), cx, buffer), Poll::Ready(Ok(1..))) {
-                    return;
+                    break;
                 }
             }
-        }
+            Poll::Ready(())
+        }));
+        let _ = pin!(part).poll(&mut Context::from_waker(Waker::noop()));
     }
 }

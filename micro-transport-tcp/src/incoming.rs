@@ -216,6 +216,8 @@ impl Drop for TcpIncoming {
         if let Some(door) = &self.door {
             door.listening.stop();
         }
+        // They say farewell.
+        self.conns.clear();
         for waiting in self.hub.end().into_iter().chain(self.ready.drain(..)) {
             waiting.end();
         }

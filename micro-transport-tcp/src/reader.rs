@@ -9,7 +9,7 @@ use bytes::{BufMut, BytesMut};
 use micro_core::transport::{Arrival, Peer};
 use tokio_util::io::poll_read_buf;
 
-use crate::frames;
+use crate::frames::{self, Frame};
 use crate::peer::{Held, Shared};
 use crate::stream::Reading;
 
@@ -34,6 +34,8 @@ const READ_OF_ONE: usize = 256 * 1024;
 
 /// How reading ends.
 pub(crate) enum End {
+    /// In order: so many of our packets were heard.
+    Farewell(u64),
     Eof,
     Failed(io::Error),
     TooLong(frames::TooLong),
@@ -45,6 +47,8 @@ pub(crate) struct Reader<'a> {
     pub(crate) peer: Option<Peer>,
     /// No packet has come of it.
     pub(crate) half_open: bool,
+    /// How many packets of it were heard.
+    pub(crate) heard: &'a mut u64,
 }
 
 impl Reader<'_> {
@@ -61,7 +65,8 @@ impl Reader<'_> {
         for _ in 0..READS {
             while !turn.is_over() {
                 let packet = match frames::next(buffer, max_packet) {
-                    Ok(Some(packet)) => packet,
+                    Ok(Some(Frame::Packet(packet))) => packet,
+                    Ok(Some(Frame::Farewell(heard))) => return Poll::Ready(End::Farewell(heard)),
                     Ok(None) => break,
                     Err(error) => return Poll::Ready(End::TooLong(error)),
                 };
@@ -71,6 +76,7 @@ impl Reader<'_> {
                 };
                 turn.packets += 1;
                 turn.bytes += packet.len();
+                *self.heard += 1;
                 turn.arrivals.push(Arrival::Packet { peer, packet });
             }
             if turn.is_over() || turn.read - before >= READ_OF_ONE {
