@@ -1,6 +1,6 @@
 //! One connection, as the receiver drives it.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use micro_core::transport::Arrival;
 use micro_core::{Error, ErrorKind, Result};
+use tokio::task::coop::unconstrained;
 use tokio::time::{Sleep, sleep};
 use tokio_util::io::poll_read_buf;
 
@@ -205,6 +206,7 @@ impl Conn {
 
     /// Nobody was reached, or nobody greeted.
     fn unopened(&self, turn: &mut Turn<'_>, reason: Reason, error: &Error) -> Outcome {
+        self.take_leave();
         let Ended { was, unwritten: packets, .. } = self.shared.end();
         if self.shared.target.is_none() {
             self.shared.hub.counters.count(reason, &self.shared.remote, error);
@@ -215,6 +217,16 @@ impl Conn {
             }
         }
         Outcome::Over
+    }
+
+    /// Says farewell, as far as the system takes it.
+    fn take_leave(&self) {
+        self.shared.say_farewell(self.heard);
+        at_once(|cx| {
+            if self.shared.poll_write(cx).is_ready() {
+                let _ = self.shared.poll_shutdown(cx);
+            }
+        });
     }
 
     fn over(&self, turn: &mut Turn<'_>, why: &str) -> Outcome {
@@ -243,12 +255,10 @@ impl Conn {
 /// close a socket with something unread destroys what is still on the way to the other side.
 impl Drop for Conn {
     fn drop(&mut self) {
-        self.shared.say_farewell(self.heard);
-        // Whatever the task that drops it has done before.
-        let part = tokio::task::unconstrained(std::future::poll_fn(|cx| {
-            let _ = self.shared.poll_write(cx);
-            self.shared.end();
-            let Stage::Open { reading, buffer } = &mut self.stage else { return Poll::Ready(()) };
+        self.take_leave();
+        self.shared.end();
+        let Stage::Open { reading, buffer } = &mut self.stage else { return };
+        at_once(|cx| {
             for _ in 0..UNREAD / READ {
                 buffer.clear();
                 buffer.reserve(READ);
@@ -256,8 +266,16 @@ impl Drop for Conn {
                     break;
                 }
             }
-            Poll::Ready(())
-        }));
-        let _ = pin!(part).poll(&mut Context::from_waker(Waker::noop()));
+        });
     }
+}
+
+/// Does what needs no waiting, whatever the task that this runs in has done before: an exhausted
+/// budget would look like a socket that is not ready.
+fn at_once(mut act: impl FnMut(&mut Context<'_>)) {
+    let acting = unconstrained(poll_fn(|cx| {
+        act(cx);
+        Poll::Ready(())
+    }));
+    let _ = pin!(acting).poll(&mut Context::from_waker(Waker::noop()));
 }
