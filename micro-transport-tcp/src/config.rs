@@ -86,7 +86,8 @@ impl Options {
     pub(crate) fn flaw(&self) -> Option<&'static str> {
         let Keepalive { idle, interval, probes } = self.keepalive;
         let fits = |time: Duration| SECONDS.contains(&time.as_secs());
-        if u32::try_from(self.max_packet).is_err() {
+        // The largest number of all is the last frame's head.
+        if u32::try_from(self.max_packet).map_or(true, |most| most == u32::MAX) {
             Some("a packet has less than 4 GiB")
         } else if self.queue_packets == 0 || self.queue_bytes == 0 {
             Some("a queue without room takes nothing, ever")

@@ -1,6 +1,6 @@
 //! One connection, as the receiver drives it.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use micro_core::transport::Arrival;
 use micro_core::{Error, Result};
+use tokio::task::coop::unconstrained;
 use tokio::time::{Sleep, sleep};
 use tokio_util::io::poll_read_buf;
 
@@ -36,6 +37,8 @@ pub(crate) struct Conn {
     timer: Option<Pin<Box<Sleep>>>,
     /// It was accepted, and no first packet has come.
     half_open: bool,
+    /// How many packets were received.
+    received: u64,
     /// It was closed here, and what was taken is being written.
     lingers: bool,
 }
@@ -69,7 +72,7 @@ impl Conn {
         let waker = Waker::from(shared.clone());
         let timer = Some(Box::pin(sleep(timeout)));
         let stage = Stage::Opening(opening);
-        Self { shared, waker, stage, timer, half_open, lingers: false }
+        Self { shared, waker, stage, timer, half_open, received: 0, lingers: false }
     }
 
     pub(crate) fn is_half_open(&self) -> bool {
@@ -151,8 +154,10 @@ impl Conn {
             scratch.extend_from_slice(&own);
             own = scratch;
         }
-        let mut reader = Reader { shared: &self.shared, peer: None, half_open: self.half_open };
+        let (half_open, received) = (self.half_open, self.received);
+        let mut reader = Reader { shared: &self.shared, peer: None, half_open, received };
         let read = reader.read(reading, &mut own, cx, turn);
+        self.received = reader.received;
         if self.half_open && (!reader.half_open || own.len() >= EARNEST) {
             (self.half_open, self.timer) = (false, None);
         }
@@ -174,11 +179,12 @@ impl Conn {
         }
     }
 
-    /// Writes what was taken, says that this is all, and waits until the other side has said so,
+    /// Writes what was taken, says that this is all and how much was received, and waits until the other side has said so,
     /// too: what came and was not read when a socket is closed would destroy what it has not read.
     fn wind_up(&mut self, cx: &mut Context<'_>, turn: &mut Turn<'_>) -> Outcome {
         let Stage::Open { reading, buffer } = &mut self.stage else { return Outcome::Lives };
         *buffer = BytesMut::new();
+        self.shared.say_last(self.received);
         if self.shared.poll_write(cx).is_ready() {
             let _ = self.shared.poll_shutdown(cx);
         }
@@ -197,6 +203,7 @@ impl Conn {
 
     /// Nobody was reached, or nobody greeted.
     fn unopened(&self, turn: &mut Turn<'_>, reason: Reason, error: &Error) -> Outcome {
+        self.take_leave();
         let (was, packets) = self.shared.end();
         if self.shared.target.is_none() {
             self.shared.hub.counters.count(reason, &self.shared.remote, error);
@@ -207,6 +214,16 @@ impl Conn {
             }
         }
         Outcome::Over
+    }
+
+    /// As far as that is done at once.
+    fn take_leave(&self) {
+        self.shared.say_last(self.received);
+        let mut leave = pin!(unconstrained(poll_fn(|cx| {
+            let written = self.shared.poll_write(cx);
+            if written.is_ready() { self.shared.poll_shutdown(cx).map(drop) } else { written }
+        })));
+        let _ = leave.as_mut().poll(&mut Context::from_waker(Waker::noop()));
     }
 
     fn over(&self, turn: &mut Turn<'_>, why: &str) -> Outcome {
@@ -223,6 +240,7 @@ impl Conn {
 /// close a socket with something unread destroys what is still on the way to the other side.
 impl Drop for Conn {
     fn drop(&mut self) {
+        self.take_leave();
         self.shared.end();
         if let Stage::Open { reading, buffer } = &mut self.stage {
             let cx = &mut Context::from_waker(Waker::noop());

@@ -24,6 +24,23 @@ pub(crate) struct Frames {
     bytes: usize,
     /// How much of the first one has been written, with its head.
     written: usize,
+    /// The last frame is among them, or was.
+    last: bool,
+}
+
+/// The head of the last frame: nothing follows it but how many packets of the other side were
+/// received, in eight bytes.
+const LAST: [u8; HEAD] = [0xff; HEAD];
+
+/// What the other side says at its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Last {
+    /// It is another frame that begins here.
+    Not,
+    /// It has not come in full.
+    Partial,
+    /// So many packets were received.
+    Received(u64),
 }
 
 /// A frame that is longer than a packet may be.
@@ -37,8 +54,22 @@ impl Frames {
         self.frames.push_back(((packet.len() as u32).to_be_bytes(), packet));
     }
 
+    /// The last frame; once.
+    pub(crate) fn push_last(&mut self, received: u64) {
+        if std::mem::replace(&mut self.last, true) {
+            return;
+        }
+        self.frames.push_back((LAST, Bytes::copy_from_slice(&received.to_be_bytes())));
+        self.bytes += size_of::<u64>();
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.frames.len()
+    }
+
+    /// How many packets they are: the last frame is none.
+    pub(crate) fn packets(&self) -> u64 {
+        self.frames.len() as u64 - u64::from(self.last && !self.frames.is_empty())
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -89,12 +120,20 @@ impl Frames {
         completed
     }
 
-    /// Forgets them all; how many they were.
-    pub(crate) fn clear(&mut self) -> u64 {
-        let count = self.frames.len() as u64;
+    /// Forgets them all.
+    pub(crate) fn clear(&mut self) {
         *self = Self::default();
-        count
     }
+}
+
+/// Takes the last frame off the front, if it is there in full.
+pub(crate) fn last(buffer: &mut BytesMut) -> Last {
+    if !buffer.starts_with(&LAST) {
+        return Last::Not;
+    }
+    let Some(received) = buffer[HEAD..].first_chunk().copied() else { return Last::Partial };
+    buffer.advance(HEAD + size_of::<u64>());
+    Last::Received(u64::from_be_bytes(received))
 }
 
 /// Takes the next packet off the front, if it is there in full.
@@ -182,6 +221,30 @@ mod tests {
             assert_eq!(out, packets, "cut at {cut}");
             assert!(buffer.is_empty());
         }
+    }
+
+    #[test]
+    fn the_last_frame_is_no_packet_and_is_said_once() {
+        let mut frames = Frames::default();
+        frames.push(Bytes::from("a"));
+        frames.push_last(7);
+        frames.push_last(8);
+        assert_eq!((frames.len(), frames.packets()), (2, 1));
+        let whole = written(&frames);
+        assert_eq!(whole, b"\0\0\0\x01a\xff\xff\xff\xff\0\0\0\0\0\0\0\x07");
+        for cut in 5..=whole.len() {
+            let mut buffer = BytesMut::from(&whole[..cut]);
+            assert_eq!(last(&mut buffer), Last::Not);
+            assert_eq!(next(&mut buffer, 1), Ok(Some(Bytes::from("a"))));
+            let expected = match cut {
+                0..9 => Last::Not,
+                9..17 => Last::Partial,
+                _ => Last::Received(7),
+            };
+            assert_eq!(last(&mut buffer), expected, "of {cut} bytes");
+        }
+        assert_eq!(frames.advance(whole.len()), 2);
+        assert_eq!(frames.packets(), 0);
     }
 
     #[test]

@@ -216,7 +216,10 @@ impl Drop for TcpIncoming {
         if let Some(door) = &self.door {
             door.listening.stop();
         }
-        for waiting in self.hub.end().into_iter().chain(self.ready.drain(..)) {
+        let waiting = self.hub.end();
+        // They take their leave.
+        self.conns.clear();
+        for waiting in waiting.into_iter().chain(self.ready.drain(..)) {
             waiting.end();
         }
     }

@@ -20,6 +20,8 @@ pub(crate) struct Out {
     /// How many packets were taken, and how many have left the process.
     pub(crate) taken: u64,
     pub(crate) left: u64,
+    /// How many of them the other side has received, which it said at its end.
+    pub(crate) received: Option<u64>,
     /// Something that was written may not have left yet.
     pub(crate) unflushed: bool,
     /// The receiver's turn in which it was written to last.
@@ -52,11 +54,25 @@ impl Out {
             max_packet,
             taken: 0,
             left: 0,
+            received: None,
             unflushed: false,
             written_in: None,
             awaited: false,
             watched: false,
         }
+    }
+
+    /// Says how much was received, behind all that was taken.
+    pub(crate) fn say_last(&mut self, received: u64) {
+        if self.writing.is_some() {
+            self.frames.push_last(received);
+        }
+    }
+
+    /// How many of the packets that were taken surely reached nobody.
+    pub(crate) fn lost(&self) -> u64 {
+        let unread = self.received.map_or(0, |received| self.taken.saturating_sub(received));
+        self.frames.packets().max(unread)
     }
 
     /// The last packet may go over the limit of bytes, so that any size goes through.
@@ -114,7 +130,7 @@ impl Out {
             // TLS may hold some of it back; TCP does not.
             ready!(Pin::new(&mut *writing).poll_flush(cx))?;
             self.unflushed = false;
-            self.left = self.taken - self.frames.len() as u64;
+            self.left = self.taken - self.frames.packets();
         }
         Poll::Ready(Ok(()))
     }

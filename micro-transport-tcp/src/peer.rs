@@ -112,6 +112,16 @@ impl Shared {
         written.map(drop)
     }
 
+    /// The other side has said at its end how many packets it received.
+    pub(crate) fn received(&self, packets: u64) {
+        lock(&self.out).received = Some(packets);
+    }
+
+    /// Says how many packets of the other side were received, as the last thing.
+    pub(crate) fn say_last(&self, received: u64) {
+        lock(&self.out).say_last(received);
+    }
+
     /// Says that nothing more will come.
     pub(crate) fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut lock(&self.out).writing {
@@ -120,18 +130,19 @@ impl Shared {
         }
     }
 
-    /// Takes nothing from now on: the phase that it was in, and how many packets had not been
-    /// written in full.
+    /// Takes nothing from now on: the phase that it was in, and how many packets surely
+    /// reached nobody.
     pub(crate) fn end(&self) -> (Phase, u64) {
         let mut out = lock(&self.out);
         let was = std::mem::replace(&mut out.phase, Phase::Over);
-        let unwritten = out.frames.clear();
+        let lost = out.lost();
+        out.frames.clear();
         let writing = out.writing.take();
         drop(out);
         drop(writing);
         self.hub.live().remove(&self.id);
         self.changed.notify_waiters();
-        (was, unwritten)
+        (was, lost)
     }
 
     /// Closes it here.

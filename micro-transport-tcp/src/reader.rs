@@ -9,7 +9,7 @@ use bytes::{BufMut, BytesMut};
 use micro_core::transport::{Arrival, Peer};
 use tokio_util::io::poll_read_buf;
 
-use crate::frames;
+use crate::frames::{self, Last};
 use crate::peer::{Held, Shared};
 use crate::stream::Reading;
 
@@ -45,6 +45,8 @@ pub(crate) struct Reader<'a> {
     pub(crate) peer: Option<Peer>,
     /// No packet has come of it.
     pub(crate) half_open: bool,
+    /// How many packets have come.
+    pub(crate) received: u64,
 }
 
 impl Reader<'_> {
@@ -60,6 +62,11 @@ impl Reader<'_> {
         let before = turn.read;
         for _ in 0..READS {
             while !turn.is_over() {
+                match frames::last(buffer) {
+                    Last::Not => {}
+                    Last::Partial => break,
+                    Last::Received(packets) => self.shared.received(packets),
+                }
                 let packet = match frames::next(buffer, max_packet) {
                     Ok(Some(packet)) => packet,
                     Ok(None) => break,
@@ -69,6 +76,7 @@ impl Reader<'_> {
                     // Nobody holds it any more, so it is being closed, and wakes us for that.
                     return Poll::Pending;
                 };
+                self.received += 1;
                 turn.packets += 1;
                 turn.bytes += packet.len();
                 turn.arrivals.push(Arrival::Packet { peer, packet });

@@ -22,8 +22,9 @@ use crate::tls::{ABSENT, Loaded};
 ///   greets before any packet leaves, so nobody there, somebody else there, or nobody in time is
 ///   [`Undelivered`](micro_core::transport::Arrival::Undelivered) with all packets.
 /// * After the greeting the end of a connection is [`Closed`](micro_core::transport::Arrival::Closed),
-///   with the packets that the system had not taken in full. What it had taken may have arrived
-///   or not.
+///   with all packets that were not received, if the other side ended in order and said so; of one
+///   that did not, with those that the system had not taken in full. What it had taken may have
+///   arrived or not.
 /// * A port is over with its [`Incoming`]: all connections end at once. `close` of a peer takes
 ///   its time: what was taken is written first.
 #[derive(Clone)]

@@ -62,8 +62,12 @@ async fn anybody_can_be_dialled_who_greets_and_frames_packets() {
     framed.send(Bytes::from("answer")).await.unwrap();
     assert_eq!(client.packet().await.1, "answer");
     peer.close();
-    assert!(framed.next().await.is_none(), "it says that it closes");
-    drop(framed);
+    let parts = framed.into_parts();
+    let (mut stream, mut last) = (parts.io, parts.read_buf.to_vec());
+    stream.read_to_end(&mut last).await.unwrap();
+    let one = b"\xff\xff\xff\xff\0\0\0\0\0\0\0\x01";
+    assert_eq!(last, one, "it says that it closes, and that it received one packet");
+    drop(stream);
     assert!(client.rest().is_empty(), "a closed peer yields nothing");
 }
 
@@ -97,7 +101,7 @@ async fn a_frame_too_long_ends_its_peer_and_is_counted() {
     let mut server = End::server(Options::default().with_max_packet(1_000)).await;
     let mut stream = TcpStream::connect(server.place()).await.unwrap();
     stream.write_all(GREETING).await.unwrap();
-    stream.write_all(b"\x00\x00\x00\x02ok\xff\xff\xff\xff").await.unwrap();
+    stream.write_all(b"\x00\x00\x00\x02ok\xff\xff\xff\xfe").await.unwrap();
     let (_peer, packet) = server.packet().await;
     assert_eq!(packet, "ok");
     assert_eq!(server.closed().await, (vec![], 0));
