@@ -274,8 +274,11 @@ impl Peers {
             self.claims.remove(&old, &By::Other(label.to_owned()));
             self.show(&old);
         }
-        self.claims.set(&key, By::Other(label.to_owned()), since, None);
-        self.show(&key);
+        let by = By::Other(label.to_owned());
+        self.claims.set(&key, by.clone(), since, None);
+        if self.claims.winner(&key).is_some_and(|(winner, _)| *winner == by) {
+            self.insert(&key, self.peers.get(label).map(|peer| peer.leased(service)));
+        }
     }
 
     /// Its lease is another one.
@@ -307,6 +310,10 @@ impl Peers {
             By::Own => own.cloned(),
             By::Other(label) => self.peers.get(label).and_then(Peer::service),
         };
+        self.insert(key, service);
+    }
+
+    fn insert(&mut self, key: &NodeKey, service: Option<Service>) {
         if let Some(service) = service {
             if self.view.insert(service, |_| None) == 0 {
                 self.waiting.remove(key);
