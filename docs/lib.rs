@@ -28,5 +28,6 @@ pages! {
     testing: "testing.md";
     echo: "echo.md";
     performance: "performance.md";
+    sizes: "sizes.md";
     ci_full: "ci-full.md";
 }

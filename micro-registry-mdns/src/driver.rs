@@ -27,7 +27,7 @@ const RETRY: Duration = Duration::from_secs(1);
 /// How long answers to a question may come.
 const ANSWERS: Duration = Duration::from_secs(2);
 /// How often it is looked how much the thread remembers.
-const WEIGHED: Duration = Duration::from_secs(5);
+pub(crate) const WEIGHED: Duration = Duration::from_secs(5);
 /// How many events are taken in before watchers are told of them.
 const BATCH: usize = 256;
 /// And for how long: whoever looks something up waits meanwhile.
@@ -62,7 +62,7 @@ impl Shared {
     pub(crate) fn new(options: Options) -> Self {
         let token = names::token();
         Self {
-            service_type: names::service_type(options.namespace()),
+            service_type: names::service_type(options.namespace_if_any()),
             state: Mutex::new(State::new(options.clone(), token)),
             options,
             daemon: Mutex::new(Slot::Empty),

@@ -3,7 +3,7 @@
 mod claims;
 mod peer;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use micro_core::registry::{Service, ServiceName, View, Watcher};
@@ -39,12 +39,9 @@ pub(crate) struct Peers {
     /// By the label of their instance.
     peers: HashMap<String, Peer>,
     claims: Claims,
-    /// Nodes of others that found no room in the view.
-    waiting: BTreeSet<NodeKey>,
     /// Those whose description is not whole, and when and how often that was tried to change.
     incomplete: BTreeMap<String, Missing>,
     bytes: usize,
-    max_nodes: usize,
     max_peers: usize,
     max_bytes: usize,
     /// When somebody's lease may end: no later than any does.
@@ -63,15 +60,13 @@ struct Missing {
 impl Peers {
     pub(crate) fn new(options: &Options) -> Self {
         Self {
-            view: View::new(options.max_nodes),
+            // It holds no more than the peers, and what is registered here always has room.
+            view: View::new(usize::MAX),
             peers: HashMap::new(),
             claims: Claims::default(),
-            waiting: BTreeSet::new(),
             incomplete: BTreeMap::new(),
             bytes: 0,
-            max_nodes: options.max_nodes,
-            // Beside the nodes there are those who have just left and those who are not whole yet.
-            max_peers: options.max_nodes.saturating_mul(2),
+            max_peers: options.max_nodes,
             max_bytes: options.max_bytes,
             next: None,
             news: None,
@@ -83,14 +78,12 @@ impl Peers {
     pub(crate) fn claim(&mut self, claimed: Claimed) {
         let Claimed { key, service, since } = claimed;
         self.claims.set(&key, By::Own, since, Some(service));
-        self.make_room();
         self.show(&key);
     }
 
     /// A node of this registry that is no more.
     pub(crate) fn give_up(&mut self, key: &NodeKey) {
         self.claims.remove(key, &By::Own);
-        self.make_room();
         self.show(key);
     }
 
@@ -300,10 +293,7 @@ impl Peers {
     /// Shows the node as whoever claims it last describes it, or not at all.
     fn show(&mut self, key: &NodeKey) {
         let Some((by, own)) = self.claims.winner(key) else {
-            self.waiting.remove(key);
-            if self.view.remove(&key.name, Some(&key.version), &key.id) > 0 {
-                self.show_waiting();
-            }
+            self.view.remove(&key.name, Some(&key.version), &key.id);
             return;
         };
         let service = match by {
@@ -315,24 +305,8 @@ impl Peers {
 
     fn insert(&mut self, key: &NodeKey, service: Option<Service>) {
         if let Some(service) = service {
-            if self.view.insert(service, |_| None) == 0 {
-                self.waiting.remove(key);
-            } else if self.waiting.insert(key.clone()) {
-                self.dropped += 1;
-            }
+            self.view.insert(service, |_| None);
         }
-    }
-
-    /// There is room for one more.
-    fn show_waiting(&mut self) {
-        if let Some(key) = self.waiting.pop_first() {
-            self.show(&key);
-        }
-    }
-
-    /// What is registered here takes no room from others, nor they from it.
-    fn make_room(&mut self) {
-        self.view.set_max_nodes(self.max_nodes.saturating_add(self.claims.own()));
     }
 
     fn ask_for_parts(&mut self, now: Instant, questions: &mut Vec<Question>) {

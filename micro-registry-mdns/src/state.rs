@@ -184,7 +184,7 @@ impl State {
         if self.own.is_own(label) || self.closed {
             return;
         }
-        match record::decode(txt, self.options.namespace()) {
+        match record::decode(txt, self.options.namespace_if_any()) {
             Ok(record) => self.peers.hear(label, record, now),
             Err(why) => {
                 self.garbage += 1;

@@ -93,7 +93,7 @@ impl Target {
         let flawed = |flaw: &str| flaw_of(address, flaw);
         let (tls, rest) = scheme(address);
         #[cfg(unix)]
-        if let Some(path) = address.strip_prefix("unix:") {
+        if let Some(path) = unix_path(address) {
             let place = Place::Unix(socket_path(path).map_err(flawed)?);
             return Ok(Self { tls: false, place, id: None });
         }
@@ -116,7 +116,7 @@ impl Listen {
         let flawed = |flaw: &str| flaw_of(address, flaw);
         let (tls, rest) = scheme(address);
         #[cfg(unix)]
-        if let Some(path) = address.strip_prefix("unix:") {
+        if let Some(path) = unix_path(address) {
             let folder = path.ends_with('/');
             let path = socket_path(path).map_err(flawed)?;
             let spot = if folder { Spot::UnixIn(path) } else { Spot::Unix(path) };
@@ -206,11 +206,14 @@ fn host(text: &str) -> Result<Host, &'static str> {
     Ok(Host::Name(text.into()))
 }
 
+/// Absolute, so that a machine called `unix` is none.
+#[cfg(unix)]
+fn unix_path(address: &str) -> Option<&str> {
+    address.strip_prefix("unix:").filter(|path| path.starts_with('/'))
+}
+
 #[cfg(unix)]
 fn socket_path(path: &str) -> Result<PathBuf, &'static str> {
-    if !path.starts_with('/') {
-        return Err("its path does not begin with /");
-    }
     if path.len() > PATH_MOST {
         return Err("its path is longer than 100 bytes");
     }

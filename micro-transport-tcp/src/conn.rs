@@ -1,21 +1,22 @@
 //! One connection, as the receiver drives it.
 
 use std::future::Future;
-use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use micro_core::transport::{Arrival, Peer};
-use micro_core::{Error, Result};
+use micro_core::transport::Arrival;
+use micro_core::{Error, ErrorKind, Result};
 use tokio::time::{Sleep, sleep};
 use tokio_util::io::poll_read_buf;
 
 use crate::dropped::Reason;
-use crate::frames::{self, READ};
-use crate::link::{Held, Phase, Shared};
+use crate::frames::READ;
+use crate::out::Phase;
+use crate::peer::{Held, Shared};
+use crate::reader::{End, READS, Reader, Turn};
 use crate::stream::{Reading, Stream};
 
 /// A connection whose other side has greeted.
@@ -48,15 +49,6 @@ enum Stage {
     },
 }
 
-/// What one poll of the receiver may bring, and where.
-pub(crate) struct Turn<'a> {
-    pub(crate) arrivals: &'a mut Vec<Arrival>,
-    pub(crate) packets: usize,
-    pub(crate) bytes: usize,
-    /// What small packets are read into, of whichever connection.
-    pub(crate) scratch: &'a mut BytesMut,
-}
-
 /// What became of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
@@ -64,13 +56,8 @@ pub(crate) enum Outcome {
     Over,
 }
 
-/// How many packets one poll of the receiver brings, and how many bytes, but for the last packet.
-pub(crate) const AT_ONCE: usize = 256;
-pub(crate) const BYTES_AT_ONCE: usize = 4 << 20;
 /// A partial packet up to here is read on in the buffer that all share.
 const SMALL: usize = 4 * 1024;
-/// How often one connection is read from before the others have their turn.
-const READS: usize = 4;
 /// How much is still read of a connection that is dropped.
 const UNREAD: usize = 16 * READ;
 /// A dialler that has sent so much of its first packet means it.
@@ -143,7 +130,8 @@ impl Conn {
         let (reading, writing) = opened.stream.split();
         if !self.shared.open(writing, opened.max_packet) {
             let most = opened.max_packet;
-            return Err(Error::unavailable(format!("it takes no packet over {most} bytes")));
+            let small = format!("it takes no packet over {most} bytes, and a larger one waits");
+            return Err(Error::new(ErrorKind::TooLarge, small));
         }
         self.stage = Stage::Open { reading, buffer: BytesMut::new() };
         if self.lingers {
@@ -214,7 +202,7 @@ impl Conn {
         if self.shared.target.is_none() {
             self.shared.hub.counters.count(reason, &self.shared.remote, error);
         } else {
-            tracing::debug!(remote = &*self.shared.remote, packets, %error, "nobody was reached");
+            self.shared.hub.counters.not_reached(&self.shared.remote, packets, error);
             if let (Phase::Opening, Some(Held::By(peer))) = (was, self.shared.peer()) {
                 turn.arrivals.push(Arrival::Undelivered { peer, packets });
             }
@@ -247,79 +235,5 @@ impl Drop for Conn {
                 }
             }
         }
-    }
-}
-
-/// How reading ends.
-enum End {
-    Eof,
-    Failed(io::Error),
-    TooLong(frames::TooLong),
-}
-
-/// Reads packets of one peer, for one turn.
-struct Reader<'a> {
-    shared: &'a Arc<Shared>,
-    peer: Option<Peer>,
-    half_open: bool,
-}
-
-impl Reader<'_> {
-    /// Pending when the turn is over or nothing is there; then the peer is waked for in time.
-    fn read(
-        &mut self,
-        reading: &mut Reading,
-        buffer: &mut BytesMut,
-        cx: &mut Context<'_>,
-        turn: &mut Turn<'_>,
-    ) -> Poll<End> {
-        let max_packet = self.shared.hub.options.max_packet;
-        for _ in 0..READS {
-            while !turn.is_over() {
-                let packet = match frames::next(buffer, max_packet) {
-                    Ok(Some(packet)) => packet,
-                    Ok(None) => break,
-                    Err(error) => return Poll::Ready(End::TooLong(error)),
-                };
-                let Some(peer) = self.peer() else {
-                    // Nobody holds it any more, so it is being closed, and wakes us for that.
-                    return Poll::Pending;
-                };
-                turn.packets += 1;
-                turn.bytes += packet.len();
-                turn.arrivals.push(Arrival::Packet { peer, packet });
-            }
-            if turn.is_over() {
-                break;
-            }
-            buffer.reserve(frames::room(buffer));
-            match poll_read_buf(pin!(&mut *reading), cx, buffer) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(0)) => return Poll::Ready(End::Eof),
-                Poll::Ready(Ok(_)) => {}
-                Poll::Ready(Err(error)) => return Poll::Ready(End::Failed(error)),
-            }
-        }
-        // There may be more; first the others.
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    }
-
-    fn peer(&mut self) -> Option<Peer> {
-        if self.peer.is_none() {
-            self.peer = match self.shared.peer() {
-                Some(Held::By(peer)) => Some(peer),
-                Some(Held::Forgotten) => None,
-                None => Some(self.shared.known()),
-            };
-            self.half_open = false;
-        }
-        self.peer.clone()
-    }
-}
-
-impl Turn<'_> {
-    fn is_over(&self) -> bool {
-        self.packets >= AT_ONCE || self.bytes >= BYTES_AT_ONCE
     }
 }

@@ -11,7 +11,7 @@ use micro_core::transport::PeerId;
 
 use crate::config::Options;
 use crate::dropped::Counters;
-use crate::link::Shared;
+use crate::peer::Shared;
 use crate::tls::Loaded;
 
 /// One open port.

@@ -6,13 +6,18 @@ mod conn;
 mod dial;
 mod dropped;
 mod frames;
+#[doc(hidden)]
+pub mod fuzzing;
 mod greeting;
 mod hub;
 mod incoming;
 mod link;
 mod listening;
+mod out;
+mod peer;
 mod port;
 mod reachable;
+mod reader;
 mod stream;
 #[cfg(feature = "tls")]
 mod tls;

@@ -9,8 +9,8 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::address::{Host, Target, host_and_port};
 use crate::hub::Hub;
-use crate::link::Shared;
 use crate::listening::Listening;
+use crate::peer::Shared;
 use crate::reachable::reachable;
 use crate::tls::ABSENT;
 

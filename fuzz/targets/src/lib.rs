@@ -5,26 +5,32 @@
 //! the binary `fuzz-stable` run them on stable Rust; see `fuzz/README.md`.
 
 mod address_list;
+mod connection;
 pub mod corpus;
 mod echo;
 mod envelope;
 mod error;
 mod header;
+mod mdns_record;
 pub mod mutate;
 mod registry_result;
 pub mod seeds;
 mod service;
 mod session;
 mod stream;
+mod tcp_address;
 
 pub use self::address_list::address_list;
+pub use self::connection::connection;
 pub use self::envelope::envelope;
 pub use self::error::error;
 pub use self::header::header;
+pub use self::mdns_record::mdns_record;
 pub use self::registry_result::registry_result;
 pub use self::service::service;
 pub use self::session::session;
 pub use self::stream::stream;
+pub use self::tcp_address::tcp_address;
 
 /// A decoder, and what holds for it.
 #[derive(Clone, Copy, Debug)]
@@ -37,13 +43,16 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 11] = [
     Target { name: "address_list", run: address_list },
+    Target { name: "connection", run: connection },
     Target { name: "envelope", run: envelope },
     Target { name: "error", run: error },
     Target { name: "header", run: header },
+    Target { name: "mdns_record", run: mdns_record },
     Target { name: "registry_result", run: registry_result },
     Target { name: "service", run: service },
     Target { name: "session", run: session },
     Target { name: "stream", run: stream },
+    Target { name: "tcp_address", run: tcp_address },
 ];

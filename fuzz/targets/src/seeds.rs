@@ -62,10 +62,16 @@ pub fn all() -> io::Result<Seeds> {
             }
         }
     }
+    for (name, input) in micro_registry_mdns::fuzzing::samples() {
+        add(&mut seeds, "mdns_record", name, input);
+    }
     for (target, texts) in BY_HAND {
         for (index, text) in texts.iter().enumerate() {
             add(&mut seeds, target, &format!("hand-{index:02}"), *text);
         }
+    }
+    for (index, bytes) in CONNECTIONS.iter().enumerate() {
+        add(&mut seeds, "connection", &format!("hand-{index:02}"), *bytes);
     }
     Ok(seeds)
 }
@@ -93,7 +99,22 @@ fn streaming(messages: &[Value]) -> String {
     script + "m{}\nM{}\nh\ns\ns\nw\nS\nS\nS"
 }
 
-const BY_HAND: [(&str, &[&str]); 8] = [
+/// A greeting, and what follows it, of the TCP transport.
+const CONNECTIONS: [&[u8]; 11] = [
+    b"GET / HTTP/1.1\r\n\r\n",
+    b"\x9emicro\r\n\x01\x01\x05\x06\x00\x00\x00\x00",
+    b"\x9emicro\r\n\x01\x01\x05\x00\x01\x00\x00\x00\x00\x00\x00\x05hello\x00\x00\x00\x00",
+    b"\x9emicro\r\n\x01\x02\x15\x00\x01\x00\x00\x100123456789abcDEF\x00\x00\x00\x01x\x00\x00",
+    b"\x9emicro\r\n\x02\x02\x0a\x00\x01\x00\x00\x02idmore\x00\x00\x00\x02hi\x00\x00\x00\x09half",
+    b"\x9emicro\r\n\x01\x02\x06\x00\x00\x00\xff\x01a\x00\x00\x00\x01a\x00\x00\x00\x02bc",
+    b"\x9emicro\r\n\x01\x01\x05\x00\x00\x00\x04\x00\x00\x00\x00\x04four\x00\x00\x00\x05fiveX",
+    b"\x9emicro\r\n\x01\x01\x05\xff\xff\xff\xff\x00\xff\xff\xff\xff",
+    b"\x9emicro\r\n\x01\x03\x05\x00\x01\x00\x00\x00",
+    b"\x9emicro\r\n\x00\x01\x05\x00\x01\x00\x00\x00",
+    b"\x9emicro\r\n\x01\x01\x06\x00\x01\x00\x00\x02i",
+];
+
+const BY_HAND: [(&str, &[&str]); 10] = [
     (
         "address_list",
         &[
@@ -151,6 +172,20 @@ const BY_HAND: [(&str, &[&str]); 8] = [
         ],
     ),
     (
+        "mdns_record",
+        &[
+            "",
+            "\x09txtvers=1\x07lease=0\x06beat=2\x07since=1",
+            "\x09txtvers=1\x0alease=1000\x06beat=1\x07since=1\x05rev=1\x07parts=2",
+            "\x09txtvers=1\x06part=1\x05rev=1\x04d0=x\x04d2=y",
+            "\x09txtvers=1\x06ns=red\x07lease=1\x06beat=1\x07since=1\x05rev=1",
+            "\x09txtvers=1\x19lease=18446744073709551615\x06beat=1\x07since=1\x05rev=f",
+            "\x7f",
+            r#"{"name":"a","nodes":[{"id":"1"}]}"#,
+            r#"{"name":"a b","nodes":[{"id":"1"}]}"#,
+        ],
+    ),
+    (
         "registry_result",
         &[
             r#"{"Service":null,"Action":"list","Micro":{"id":"0123.4"}}"#,
@@ -197,6 +232,27 @@ const BY_HAND: [(&str, &[&str]); 8] = [
             "l200\ns\nl4000\ns\nA\nM1\nl60\nS\nS\nm1\nl40\ns",
             "n\ns\nA\na\ns\nx1\nf\ns",
             ">{\"Header\":{\"Micro-Stream\":\"0\"},\"Body\":null}\nA\nM\nM1\nS\nS\nw",
+        ],
+    ),
+    (
+        "tcp_address",
+        &[
+            "",
+            "127.0.0.1:4711/0123456789abcDEF",
+            "[::1]:65535/a",
+            "::1",
+            "tls://greeter.example:443/a1",
+            "tls://",
+            ":80",
+            "unix:/run/greeter.sock",
+            "unix:/run/",
+            "unix:relative",
+            "unix:80",
+            "host:0",
+            "host:65536",
+            "host:80/not-an-id",
+            "a b:1",
+            "[::1",
         ],
     ),
 ];

@@ -41,13 +41,16 @@ macro_rules! targets {
 
 targets! {
     address_list,
+    connection,
     envelope,
     error,
     header,
+    mdns_record,
     registry_result,
     service,
     session,
     stream,
+    tcp_address,
 }
 
 fn corpus_holds(target: &Target) {

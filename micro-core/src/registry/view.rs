@@ -64,11 +64,6 @@ impl View {
         }
     }
 
-    /// Holds at most this many nodes from now on. Those that are there stay.
-    pub fn set_max_nodes(&mut self, max_nodes: usize) {
-        self.max_nodes = max_nodes;
-    }
-
     /// Takes in one service as it was told: each of its nodes is added or replaced, its
     /// description is the newest. `lease` says until when a node is believed; `None`: for ever.
     ///

@@ -18,10 +18,7 @@ pub(super) enum By {
 
 /// By node, all who claim to be it.
 #[derive(Debug, Default)]
-pub(super) struct Claims {
-    claims: BTreeMap<NodeKey, Vec<Claim>>,
-    own: usize,
-}
+pub(super) struct Claims(BTreeMap<NodeKey, Vec<Claim>>);
 
 #[derive(Debug)]
 struct Claim {
@@ -33,34 +30,24 @@ struct Claim {
 impl Claims {
     /// Somebody claims to be this node, with what they say since then.
     pub(super) fn set(&mut self, key: &NodeKey, by: By, since: u64, own: Option<Service>) {
-        self.remove(key, &by);
-        self.own += usize::from(by == By::Own);
-        let claims = self.claims.entry(key.clone()).or_default();
+        let claims = self.0.entry(key.clone()).or_default();
+        claims.retain(|claim| claim.by != by);
         claims.push(Claim { since, by, own });
     }
 
     /// They do not any more.
     pub(super) fn remove(&mut self, key: &NodeKey, by: &By) {
-        if let Some(claims) = self.claims.get_mut(key) {
-            let before = claims.len();
+        if let Some(claims) = self.0.get_mut(key) {
             claims.retain(|claim| claim.by != *by);
-            if claims.len() < before && *by == By::Own {
-                self.own -= 1;
-            }
             if claims.is_empty() {
-                self.claims.remove(key);
+                self.0.remove(key);
             }
         }
     }
 
-    /// How many nodes this registry claims.
-    pub(super) fn own(&self) -> usize {
-        self.own
-    }
-
     /// The one who counts, everywhere the same: who spoke up last.
     pub(super) fn winner(&self, key: &NodeKey) -> Option<(&By, Option<&Service>)> {
-        let claims = self.claims.get(key)?.iter();
+        let claims = self.0.get(key)?.iter();
         let last = claims.max_by_key(|claim| (claim.since, &claim.by))?;
         Some((&last.by, last.own.as_ref()))
     }
