@@ -269,8 +269,13 @@ impl Peers {
         }
         let by = By::Other(label.to_owned());
         self.claims.set(&key, by.clone(), since, None);
-        if self.claims.winner(&key).is_some_and(|(winner, _)| *winner == by) {
-            self.insert(&key, self.peers.get(label).map(|peer| peer.leased(service)));
+        if self.claims.winner(&key).is_some_and(|(winner, _)| *winner == by)
+            && let Some(peer) = self.peers.get(label)
+        {
+            // As it was read: to read it once more takes time.
+            self.view.insert(peer.leased(service), |_| None);
+        } else {
+            self.show(&key);
         }
     }
 
@@ -300,10 +305,6 @@ impl Peers {
             By::Own => own.cloned(),
             By::Other(label) => self.peers.get(label).and_then(Peer::service),
         };
-        self.insert(key, service);
-    }
-
-    fn insert(&mut self, key: &NodeKey, service: Option<Service>) {
         if let Some(service) = service {
             self.view.insert(service, |_| None);
         }
