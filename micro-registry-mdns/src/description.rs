@@ -13,6 +13,9 @@ use crate::record::{MAX_PARTS, part_room};
 /// The largest JSON that is told and read. Compressed it may be a thousand times smaller, so that
 /// it must be known before it is unpacked.
 pub(crate) const MAX_JSON: usize = 1 << 20;
+/// The most endpoints, types and maps that are read. What is told has 34 bytes for each at least, and
+/// never so many; an empty one is two bytes of JSON and some 300 of memory.
+const MAX_OBJECTS: usize = 1 << 15;
 /// The slowest level buys 1 % over this one.
 const LEVEL: u8 = 8;
 
@@ -52,6 +55,9 @@ impl Description {
             return None;
         }
         let json = decompress_to_vec_with_limit(data, MAX_JSON).ok()?;
+        if objects(&json) > MAX_OBJECTS {
+            return None;
+        }
         let service: Service = serde_json::from_slice(&json).ok()?;
         service.check().ok()?;
         let size = size_of(&service);
@@ -65,6 +71,11 @@ pub(crate) fn hash(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
     })
+}
+
+/// At least as many as there are objects in this JSON, without reading it.
+fn objects(json: &[u8]) -> usize {
+    json.iter().filter(|byte| **byte == b'{').count()
 }
 
 /// About how many bytes a service takes in memory, a hundred times its JSON where that is made for
@@ -132,6 +143,30 @@ mod tests {
         for size in [json.len(), MAX_JSON] {
             assert!(error.to_string().contains(&size.to_string()), "{error}");
         }
+    }
+
+    #[test]
+    fn of_what_is_told_nothing_has_too_many_objects() {
+        let (mut service, _) = service();
+        let types = vec![Value::default(); MAX_JSON / 34];
+        let value = Value { values: types, ..Value::default() };
+        service.endpoints = vec![Endpoint { request: Some(value), ..Endpoint::default() }];
+        let json = serde_json::to_vec(&service).unwrap();
+        assert!(json.len() > MAX_JSON && objects(&json) < MAX_OBJECTS, "{}", objects(&json));
+    }
+
+    #[test]
+    fn what_would_fill_the_memory_is_not_read() {
+        let read = |endpoints: usize| {
+            let endpoints = vec!["{}"; endpoints].join(",");
+            let json =
+                format!(r#"{{"name":"a","nodes":[{{"id":"1"}}],"endpoints":[{endpoints}]}}"#);
+            let data = compress_to_vec(json.as_bytes(), LEVEL);
+            Description::read(&data, hash(&data))
+        };
+        let (read_so_far, size) = read(MAX_OBJECTS - 2).unwrap();
+        assert!(size >= read_so_far.endpoints.len() * mem::size_of::<Endpoint>(), "{size}");
+        assert_eq!(read(MAX_OBJECTS - 1), None);
     }
 
     #[test]

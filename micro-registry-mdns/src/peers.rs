@@ -267,8 +267,16 @@ impl Peers {
             self.claims.remove(&old, &By::Other(label.to_owned()));
             self.show(&old);
         }
-        self.claims.set(&key, By::Other(label.to_owned()), since, None);
-        self.show(&key);
+        let by = By::Other(label.to_owned());
+        self.claims.set(&key, by.clone(), since, None);
+        if self.claims.winner(&key).is_some_and(|(winner, _)| *winner == by)
+            && let Some(peer) = self.peers.get(label)
+        {
+            // As it was read: to read it once more takes time.
+            self.view.insert(peer.leased(service), |_| None);
+        } else {
+            self.show(&key);
+        }
     }
 
     /// Its lease is another one.

@@ -163,6 +163,7 @@ impl Registry for MdnsRegistry {
             let Shared { options, .. } = &*self.0.shared;
             let interfaces = interfaces::present(&options.interfaces)?;
             let mut names: Vec<&str> = interfaces.iter().map(|i| i.name.as_str()).collect();
+            names.sort_unstable();
             names.dedup();
             return Err(Error::not_found(format!(
                 "service {name}: nobody answers to that name by multicast DNS on {}",

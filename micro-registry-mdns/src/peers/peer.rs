@@ -188,10 +188,14 @@ impl Peer {
     /// The service with its node, as it describes it.
     pub(super) fn service(&self) -> Option<Service> {
         let Described { revision, data, .. } = self.described.as_ref()?;
-        let (mut service, _) = Description::read(data, *revision)?;
+        Description::read(data, *revision).map(|(service, _)| self.leased(service))
+    }
+
+    /// With its lease.
+    pub(super) fn leased(&self, mut service: Service) -> Service {
         let lease = self.lease();
         service.nodes.iter_mut().for_each(|node| node.lease = lease);
-        Some(service)
+        service
     }
 
     pub(super) fn lease(&self) -> Option<Duration> {

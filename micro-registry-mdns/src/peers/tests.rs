@@ -197,6 +197,17 @@ fn of_two_who_claim_one_node_the_later_counts_and_the_other_when_it_leaves() {
 }
 
 #[test]
+fn who_was_the_later_one_and_says_something_else_since_earlier_counts_no_more() {
+    let (mut peers, now) = (peers(), Instant::now());
+    peers.hear("a", head(&service("1", "a"), 1, 2000), now);
+    peers.hear("b", head(&service("1", "b"), 1, 1500), now);
+    assert_eq!(addresses(&peers), ["a"]);
+    // Its clock was put back.
+    peers.hear("a", head(&service("1", "new"), 2, 1000), now);
+    assert_eq!(addresses(&peers), ["b"]);
+}
+
+#[test]
 fn a_renewal_of_a_node_that_describes_its_service_otherwise_changes_nothing() {
     let (mut peers, now) = (peers(), Instant::now());
     let red = |beat| {
@@ -312,9 +323,9 @@ fn who_could_not_listen_asks_before_others_are_gone() {
 #[test]
 fn what_is_small_as_it_came_counts_for_what_it_takes() {
     let now = Instant::now();
-    let mut peers = Peers::new(&Options::default().with_max_bytes(8 << 20));
+    let mut peers = Peers::new(&Options::default().with_max_bytes(4 << 20));
     let mut large = service("1", "x");
-    large.endpoints = vec![Endpoint::default(); 100_000];
+    large.endpoints = vec![Endpoint::default(); 30_000];
     let text = serde_json::to_string(&large).unwrap();
     let text = text.replace(&serde_json::to_string(&large.endpoints[0]).unwrap(), "{}");
     let data = compress_to_vec(text.as_bytes(), 8);
