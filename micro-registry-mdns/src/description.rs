@@ -1,6 +1,9 @@
 //! What is said of a node: go-micro's JSON of its service with this node alone, compressed.
 
-use micro_core::registry::{Node, Service};
+use std::collections::BTreeMap;
+use std::mem;
+
+use micro_core::registry::{Endpoint, Node, Service, Value};
 use micro_core::{Error, Result};
 use miniz_oxide::deflate::compress_to_vec;
 use miniz_oxide::inflate::decompress_to_vec_with_limit;
@@ -43,7 +46,7 @@ impl Description {
         Ok(Self { revision: hash(&data), data })
     }
 
-    /// The service with its one node, if that is what it is, and the size of its JSON.
+    /// The service with its one node, if that is what it is, and how many bytes it takes.
     pub(crate) fn read(data: &[u8], revision: u64) -> Option<(Service, usize)> {
         if hash(data) != revision {
             return None;
@@ -51,7 +54,8 @@ impl Description {
         let json = decompress_to_vec_with_limit(data, MAX_JSON).ok()?;
         let service: Service = serde_json::from_slice(&json).ok()?;
         service.check().ok()?;
-        (service.nodes.len() == 1).then_some((service, json.len()))
+        let size = size_of(&service);
+        (service.nodes.len() == 1).then_some((service, size))
     }
 }
 
@@ -61,6 +65,38 @@ pub(crate) fn hash(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
     })
+}
+
+/// About how many bytes a service takes in memory, a hundred times its JSON where that is made for
+/// it.
+fn size_of(service: &Service) -> usize {
+    let Service { name, version, metadata, endpoints, nodes } = service;
+    let endpoint = |Endpoint { request, response, metadata, name }: &Endpoint| {
+        let types: usize = [request, response].into_iter().flatten().map(size_of_values).sum();
+        types + size_of_map(metadata) + name.capacity()
+    };
+    let node =
+        |node: &Node| node.id.capacity() + node.address.capacity() + size_of_map(&node.metadata);
+    name.capacity()
+        + version.capacity()
+        + size_of_map(metadata)
+        + endpoints.capacity() * mem::size_of::<Endpoint>()
+        + endpoints.iter().map(endpoint).sum::<usize>()
+        + nodes.capacity() * mem::size_of::<Node>()
+        + nodes.iter().map(node).sum::<usize>()
+}
+
+fn size_of_values(Value { name, kind, values }: &Value) -> usize {
+    name.capacity()
+        + kind.capacity()
+        + values.capacity() * mem::size_of::<Value>()
+        + values.iter().map(size_of_values).sum::<usize>()
+}
+
+/// The nodes of such a map have room for eleven, and half of them at least are in use.
+fn size_of_map(map: &BTreeMap<String, String>) -> usize {
+    let texts: usize = map.iter().map(|(key, value)| key.capacity() + value.capacity()).sum();
+    texts + map.len().div_ceil(6) * 12 * mem::size_of::<(String, String)>()
 }
 
 #[cfg(test)]

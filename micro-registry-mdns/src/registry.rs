@@ -94,6 +94,10 @@ impl MdnsRegistry {
     /// Waits, bounded, until what was done in this revision has been sent.
     async fn settle(&self, revision: u64) -> Result<()> {
         self.wake();
+        self.sent(revision).await
+    }
+
+    async fn sent(&self, revision: u64) -> Result<()> {
         timeout(SENT, self.0.shared.done(revision)).await.map_err(|_| {
             Error::unavailable(format!("multicast DNS did not send what it was told in {SENT:?}"))
         })
@@ -195,7 +199,12 @@ impl Registry for MdnsRegistry {
             (state.is_closed(), state.close())
         };
         let used = self.0.task.lock().unwrap_or_else(PoisonError::into_inner).is_some();
-        let told = if was_closed || !used { Ok(()) } else { self.settle(revision).await };
+        let told = match (used, was_closed) {
+            (false, _) => Ok(()),
+            (true, false) => self.settle(revision).await,
+            // Somebody else may be waiting for the same. There is no task to wake after that.
+            (true, true) => self.sent(revision).await,
+        };
         self.0.end();
         told
     }

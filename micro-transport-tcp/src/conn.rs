@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use micro_core::transport::Arrival;
-use micro_core::{Error, Result};
+use micro_core::{Error, ErrorKind, Result};
 use tokio::time::{Sleep, sleep};
 use tokio_util::io::poll_read_buf;
 
@@ -130,7 +130,8 @@ impl Conn {
         let (reading, writing) = opened.stream.split();
         if !self.shared.open(writing, opened.max_packet) {
             let most = opened.max_packet;
-            return Err(Error::unavailable(format!("it takes no packet over {most} bytes")));
+            let small = format!("it takes no packet over {most} bytes, and a larger one waits");
+            return Err(Error::new(ErrorKind::TooLarge, small));
         }
         self.stage = Stage::Open { reading, buffer: BytesMut::new() };
         if self.lingers {
@@ -201,7 +202,7 @@ impl Conn {
         if self.shared.target.is_none() {
             self.shared.hub.counters.count(reason, &self.shared.remote, error);
         } else {
-            tracing::debug!(remote = &*self.shared.remote, packets, %error, "nobody was reached");
+            self.shared.hub.counters.not_reached(&self.shared.remote, packets, error);
             if let (Phase::Opening, Some(Held::By(peer))) = (was, self.shared.peer()) {
                 turn.arrivals.push(Arrival::Undelivered { peer, packets });
             }

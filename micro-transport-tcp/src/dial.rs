@@ -12,7 +12,7 @@ use crate::address::{Host, Id, Place, Target};
 use crate::conn::Opened;
 use crate::greeting::{Greeting, Role};
 use crate::hub::Hub;
-use crate::stream::{self, Stream};
+use crate::stream::{self, Stream, failed};
 
 /// Tries all ways to this address, one after the other.
 pub(crate) async fn dial(target: Target, hub: Arc<Hub>) -> Result<Opened> {
@@ -122,8 +122,4 @@ async fn unix(path: &std::path::Path, deadline: Instant) -> Result<Box<dyn Strea
             Err(error) => return Err(failed("no connection", &error)),
         }
     }
-}
-
-pub(crate) fn failed(what: &str, error: &std::io::Error) -> Error {
-    Error::unavailable(format!("{what}: {error}"))
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use micro_core::LogThrottle;
+use micro_core::{Error, ErrorKind, LogThrottle};
 
 /// How many connections a transport's ports closed because of what the other side did, and why.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,6 +41,7 @@ pub(crate) struct Counters {
     counts: [AtomicU64; 4],
     warnings: LogThrottle,
     accept_failures: LogThrottle,
+    misunderstandings: LogThrottle,
 }
 
 impl Counters {
@@ -56,6 +57,15 @@ impl Counters {
     pub(crate) fn accept_failed(&self, error: &std::io::Error) {
         if let Some(failures) = self.accept_failures.count() {
             tracing::error!(%error, failures, "no connection can be accepted; trying on");
+        }
+    }
+
+    /// A dial ended. That nobody is there is everyday life; what somebody has to put right is not.
+    pub(crate) fn not_reached(&self, remote: &str, packets: u64, error: &Error) {
+        if matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Timeout) {
+            tracing::debug!(remote, packets, %error, "nobody was reached");
+        } else if let Some(failures) = self.misunderstandings.count() {
+            tracing::warn!(remote, packets, %error, failures, "somebody is there and of no use");
         }
     }
 

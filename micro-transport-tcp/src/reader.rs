@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::BytesMut;
+use bytes::{BufMut, BytesMut};
 use micro_core::transport::{Arrival, Peer};
 use tokio_util::io::poll_read_buf;
 
@@ -18,6 +18,8 @@ pub(crate) struct Turn<'a> {
     pub(crate) arrivals: &'a mut Vec<Arrival>,
     pub(crate) packets: usize,
     pub(crate) bytes: usize,
+    /// How many bytes were read, whole packets or not.
+    pub(crate) read: usize,
     /// What small packets are read into, of whichever connection.
     pub(crate) scratch: &'a mut BytesMut,
 }
@@ -27,6 +29,8 @@ pub(crate) const AT_ONCE: usize = 256;
 pub(crate) const BYTES_AT_ONCE: usize = 4 << 20;
 /// How often one connection is read from before the others have their turn.
 pub(crate) const READS: usize = 4;
+/// How many bytes are read of one before that, but for the last read, and how many at once.
+const READ_OF_ONE: usize = 256 * 1024;
 
 /// How reading ends.
 pub(crate) enum End {
@@ -53,6 +57,7 @@ impl Reader<'_> {
         turn: &mut Turn<'_>,
     ) -> Poll<End> {
         let max_packet = self.shared.hub.options.max_packet;
+        let before = turn.read;
         for _ in 0..READS {
             while !turn.is_over() {
                 let packet = match frames::next(buffer, max_packet) {
@@ -68,14 +73,15 @@ impl Reader<'_> {
                 turn.bytes += packet.len();
                 turn.arrivals.push(Arrival::Packet { peer, packet });
             }
-            if turn.is_over() {
+            if turn.is_over() || turn.read - before >= READ_OF_ONE {
                 break;
             }
             buffer.reserve(frames::room(buffer));
-            match poll_read_buf(pin!(&mut *reading), cx, buffer) {
+            let mut room = (&mut *buffer).limit(READ_OF_ONE);
+            match poll_read_buf(pin!(&mut *reading), cx, &mut room) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(0)) => return Poll::Ready(End::Eof),
-                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Ok(bytes)) => turn.read += bytes,
                 Poll::Ready(Err(error)) => return Poll::Ready(End::Failed(error)),
             }
         }

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use micro_core::{Error, Result};
+use micro_core::{Error, ErrorKind, Result};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -63,13 +63,50 @@ pub(crate) async fn hear(stream: &mut dyn Stream, role: Role) -> Result<Greeting
     let mut body = vec![0; Greeting::follows(&head).map_err(stranger)?];
     stream.read_exact(&mut body).await.map_err(no_greeting)?;
     let greeting = Greeting::decode(&head, &body).map_err(stranger)?;
-    if greeting.role == role { Ok(greeting) } else { Err(Error::unavailable("it is no acceptor")) }
+    if greeting.role == role {
+        Ok(greeting)
+    } else {
+        Err(Error::invalid_input("it plays the other role"))
+    }
 }
 
 fn no_greeting(error: io::Error) -> Error {
-    Error::unavailable(format!("no greeting came: {error}"))
+    failed("no greeting came", &error)
 }
 
 fn stranger(flaw: crate::greeting::Flaw) -> Error {
-    Error::unavailable(flaw.to_string())
+    Error::invalid_input(flaw.to_string())
+}
+
+/// Why there is no connection, or not with the right one.
+pub(crate) fn failed(what: &str, error: &io::Error) -> Error {
+    // So TLS says that the two do not believe each other.
+    let kind = match error.kind() {
+        io::ErrorKind::InvalidData => ErrorKind::Unauthenticated,
+        _ => ErrorKind::Unavailable,
+    };
+    Error::new(kind, format!("{what}: {error}"))
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn both_ends_of_a_connection_find_out_when_the_other_one_vanishes() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (dialled, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+        for stream in [dialled.unwrap(), accepted.unwrap().0] {
+            set_up(&stream, Keepalive::default()).unwrap();
+            let socket = SockRef::from(&stream);
+            assert!(stream.nodelay().unwrap() && socket.keepalive().unwrap());
+            assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(15));
+            assert_eq!(socket.tcp_keepalive_interval().unwrap(), Duration::from_secs(5));
+            assert_eq!(socket.tcp_keepalive_retries().unwrap(), 3);
+            assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_secs(30)));
+        }
+    }
 }

@@ -15,8 +15,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
 use crate::address::Host;
 use crate::config::Options;
-use crate::dial::failed;
-use crate::stream::{Reading, Stream, Writing};
+use crate::stream::{Reading, Stream, Writing, failed};
 
 /// Why there is none.
 pub(crate) const ABSENT: &str = "this transport was made without";

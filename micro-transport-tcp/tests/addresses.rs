@@ -7,10 +7,10 @@ mod common;
 use std::net::IpAddr;
 
 use common::Reserved;
-use common::end::{End, send};
+use common::end::{End, patient, send};
 use micro_core::transport::{Bind, Transport as _};
 use micro_core::{ErrorKind, Reach, Result};
-use micro_transport_tcp::{Options, TcpTransport};
+use micro_transport_tcp::TcpTransport;
 
 fn transport(address: &str) -> TcpTransport {
     TcpTransport::new([address]).unwrap()
@@ -19,7 +19,7 @@ fn transport(address: &str) -> TcpTransport {
 /// Opens there, and sends a packet to what it calls itself.
 async fn is_heard(transport: TcpTransport, bind: Bind) -> String {
     let mut server = End::on(transport, bind).await;
-    let client = End::client(Options::default()).await;
+    let client = End::client(patient()).await;
     let address = server.address();
     let peer = client.dial(&address);
     send(&peer, "hello").await;
@@ -56,7 +56,7 @@ async fn who_listens_everywhere_names_an_address_that_others_reach() {
 
 #[tokio::test]
 async fn another_address_is_advertised_with_what_makes_it_whole() {
-    let server = End::server(Options::default()).await;
+    let server = End::server(patient()).await;
     let address = server.address();
     let (place, id) = address.split_once('/').unwrap();
     let port = place.split(':').nth(1).unwrap();
@@ -76,7 +76,7 @@ async fn another_address_is_advertised_with_what_makes_it_whole() {
     for bad in ["", ":80", "a b", "host:0", "host:80/other", "unix:/x", "tls://host"] {
         assert_eq!(advertise(bad).unwrap_err().kind(), ErrorKind::InvalidInput, "{bad}");
     }
-    let client = End::client(Options::default()).await;
+    let client = End::client(patient()).await;
     assert!(client.port.advertise("greeter.example").is_err());
 }
 
@@ -114,7 +114,7 @@ async fn a_transport_listens_at_one_address_that_is_one() {
 async fn without_the_feature_tls_is_refused_with_a_word_that_helps() {
     let error = TcpTransport::new(["tls://127.0.0.1?ca=x"]).unwrap_err();
     assert!(error.to_string().contains("feature `tls`"), "{error}");
-    let client = End::client(Options::default()).await;
+    let client = End::client(patient()).await;
     let error = client.port.dial("tls://127.0.0.1:80").unwrap_err();
     assert!(error.to_string().contains("feature `tls`"), "{error}");
     let open = transport("127.0.0.1").open(Bind::Address("tls://127.0.0.1".into())).await;

@@ -6,15 +6,13 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::end::{End, send};
-use micro_transport_tcp::Options;
+use common::end::{End, patient, send};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 #[tokio::test]
 async fn a_port_goes_on_when_there_are_file_descriptors_again() {
-    let patient = Options::default().with_connect_timeout(Duration::from_secs(20));
-    let mut server = End::server(patient.clone()).await;
-    let mut client = End::client(patient).await;
+    let mut server = End::server(patient()).await;
+    let mut client = End::client(patient()).await;
     let address = server.address();
     let early = client.dial(&address);
     send(&early, "early").await;

@@ -7,14 +7,14 @@ mod common;
 use std::time::{Duration, Instant};
 
 use common::Reserved;
-use common::end::{End, send};
+use common::end::{End, patient, send};
 use micro_transport_tcp::Options;
 use socket2::{Domain, Socket, Type};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 fn tcp_alone() -> Options {
-    Options::default().with_unix_socket(false)
+    patient().with_unix_socket(false)
 }
 
 /// Three packets to this address reach nobody.
@@ -22,7 +22,7 @@ async fn reaches_nobody(address: &str, options: Options) {
     let mut client = End::client(options).await;
     let peer = client.dial(address);
     for n in 0..3 {
-        // The end may be known by then.
+        // Nothing else runs meanwhile, so that they all wait.
         assert!(send(&peer, format!("{n}")).await);
     }
     assert_eq!(client.undelivered().await, 3, "{address}");
@@ -33,20 +33,17 @@ async fn reaches_nobody(address: &str, options: Options) {
 
 #[tokio::test]
 async fn where_nobody_listens_all_packets_are_undelivered() {
-    reaches_nobody(&Reserved::default().address(), Options::default()).await;
-    reaches_nobody("unix:/nowhere/at/all", Options::default()).await;
-    reaches_nobody("no-such-host.invalid:1", Options::default().with_connect_timeout(LATE)).await;
+    reaches_nobody(&Reserved::default().address(), patient()).await;
+    reaches_nobody("unix:/nowhere/at/all", patient()).await;
+    reaches_nobody("no-such-host.invalid:1", patient()).await;
 }
-
-/// For what takes as long as it takes, such as a question to the machine's name servers.
-const LATE: Duration = Duration::from_secs(10);
 
 #[tokio::test]
 async fn who_was_there_before_is_told_from_who_is_there_now() {
     let mut server = End::server(tcp_alone()).await;
     let former = format!("{}/{}", server.place(), "0123456789abcdef");
-    reaches_nobody(&former, Options::default()).await;
-    let mut client = End::client(Options::default()).await;
+    reaches_nobody(&former, patient()).await;
+    let mut client = End::client(patient()).await;
     for address in [server.address(), server.place()] {
         let peer = client.dial(&address);
         send(&peer, "hello").await;
@@ -71,7 +68,7 @@ async fn somebody_who_speaks_something_else_is_nobody() {
             stream.write_all(answer.as_bytes()).await.unwrap();
             assert_eq!(&greeting[..8], b"\x9emicro\r\n");
         });
-        reaches_nobody(&address, Options::default()).await;
+        reaches_nobody(&address, patient()).await;
         stranger.await.unwrap();
     }
 }
@@ -86,7 +83,7 @@ async fn a_connection_to_itself_is_nobody() {
         let (mut reading, mut writing) = stream.split();
         let _ = tokio::io::copy(&mut reading, &mut writing).await;
     });
-    reaches_nobody(&address, Options::default()).await;
+    reaches_nobody(&address, patient()).await;
     mirror.await.unwrap();
 }
 
@@ -117,7 +114,7 @@ async fn who_does_not_answer_is_nobody_in_time() {
 #[tokio::test]
 async fn a_name_is_looked_up() {
     let mut server = End::at("localhost:0", tcp_alone()).await;
-    let client = End::client(Options::default()).await;
+    let client = End::client(patient()).await;
     let address = server.address();
     assert!(address.starts_with("localhost:"), "{address}");
     let peer = client.dial(&address);
@@ -131,8 +128,8 @@ async fn on_one_machine_the_unix_socket_is_preferred_and_tcp_is_there_without_it
     for (here, there, unix) in
         [(true, true, true), (false, true, false), (true, false, false), (false, false, false)]
     {
-        let mut server = End::server(Options::default().with_unix_socket(here)).await;
-        let client = End::client(Options::default().with_unix_socket(there)).await;
+        let mut server = End::server(patient().with_unix_socket(here)).await;
+        let client = End::client(patient().with_unix_socket(there)).await;
         let peer = client.dial(&server.address());
         send(&peer, "hello").await;
         let (accepted, packet) = server.packet().await;
@@ -155,7 +152,7 @@ async fn who_has_taken_the_name_of_a_unix_socket_is_passed_over() {
     let name = SocketAddr::from_abstract_name(format!("micro-tcp-{id}")).unwrap();
     let squatter = UnixListener::bind_addr(&name).unwrap();
     let turns_away = std::thread::spawn(move || drop(squatter.accept().unwrap()));
-    let client = End::client(Options::default()).await;
+    let client = End::client(patient()).await;
     let peer = client.dial(&server.address());
     send(&peer, "hello").await;
     assert!(server.packet().await.0.remote().starts_with("127.0.0.1:"));
@@ -164,8 +161,8 @@ async fn who_has_taken_the_name_of_a_unix_socket_is_passed_over() {
 
 #[tokio::test]
 async fn a_packet_that_the_other_side_does_not_take_is_undelivered_or_handed_back() {
-    let mut server = End::server(Options::default().with_max_packet(1_000)).await;
-    let mut client = End::client(Options::default()).await;
+    let mut server = End::server(patient().with_max_packet(1_000)).await;
+    let mut client = End::client(patient()).await;
     let early = client.dial(&server.address());
     assert!(send(&early, vec![1; 1_001]).await);
     assert_eq!(client.undelivered().await, 1);

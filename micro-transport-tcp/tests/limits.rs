@@ -7,9 +7,9 @@ mod common;
 use std::time::Duration;
 
 use common::GREETING;
-use common::end::{End, send, until};
+use common::end::{End, LIMIT, patient, send, until};
 use micro_core::transport::{Arrival, Bind, Refused, Transport as _};
-use micro_transport_tcp::{Options, TcpTransport};
+use micro_transport_tcp::TcpTransport;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -23,8 +23,8 @@ async fn a_thousand_connections_are_served() {
     if files.current.is_some_and(|now| now < most) {
         setrlimit(Resource::Nofile, Rlimit { current: Some(most), ..files }).unwrap();
     }
-    let mut server = End::server(Options::default()).await;
-    let mut client = End::client(Options::default()).await;
+    let mut server = End::server(patient()).await;
+    let mut client = End::client(patient()).await;
     let address = server.address();
     let peers: Vec<_> = (0..PEERS).map(|_| client.dial(&address)).collect();
     for (n, peer) in peers.iter().enumerate() {
@@ -46,8 +46,8 @@ async fn a_thousand_connections_are_served() {
 
 #[tokio::test]
 async fn who_is_one_too_many_is_not_greeted_and_counted() {
-    let mut server = End::server(Options::default().with_max_connections(2)).await;
-    let mut client = End::client(Options::default()).await;
+    let mut server = End::server(patient().with_max_connections(2)).await;
+    let mut client = End::client(patient()).await;
     let mut held = Vec::new();
     for _ in 0..2 {
         let peer = client.dial(&server.address());
@@ -71,9 +71,9 @@ async fn who_is_one_too_many_is_not_greeted_and_counted() {
 
 #[tokio::test]
 async fn a_flood_of_half_open_connections_starves_nobody() {
-    let options = Options::default().with_max_half_open(10).with_unix_socket(false);
+    let options = patient().with_max_half_open(10).with_unix_socket(false);
     let mut server = End::server(options).await;
-    let client = End::client(Options::default()).await;
+    let client = End::client(patient()).await;
     let mut flood = Vec::new();
     for n in 0..100 {
         let mut stream = TcpStream::connect(server.place()).await.unwrap();
@@ -97,7 +97,7 @@ async fn a_flood_of_half_open_connections_starves_nobody() {
 #[tokio::test]
 async fn who_sends_no_first_packet_is_closed_in_time() {
     let timeout = Duration::from_millis(50);
-    let options = Options::default().with_half_open_timeout(timeout).with_max_packet(1 << 20);
+    let options = patient().with_half_open_timeout(timeout).with_max_packet(1 << 20);
     let mut server = End::server(options).await;
     for bytes in [b"", GREETING, &[GREETING, b"\x00\x00\x00\x05half"].concat()] {
         let mut stream = TcpStream::connect(server.place()).await.unwrap();
@@ -116,7 +116,7 @@ async fn who_sends_no_first_packet_is_closed_in_time() {
     stream.write_all(&[7; 100_000]).await.unwrap();
     assert_eq!(server.packet().await.1.len(), 200_000);
     // So has who is known.
-    let client = End::client(Options::default()).await;
+    let client = End::client(patient()).await;
     let peer = client.dial(&server.address());
     send(&peer, "first").await;
     let (_accepted, _) = server.packet().await;
@@ -131,7 +131,7 @@ async fn a_reader_that_is_slow_makes_its_peer_full_and_takes_no_memory() {
     let transport = TcpTransport::new([""; 0]).unwrap();
     // Nobody receives once it has been greeted.
     let (port, mut incoming) = transport.open(Bind::Any).await.unwrap();
-    let client = End::client(Options::default().with_queue_bytes(1 << 20)).await;
+    let client = End::client(patient().with_queue_bytes(1 << 20)).await;
     let peer = client.dial(port.local().unwrap());
     send(&peer, vec![0; 1_000]).await;
     let mut arrivals = Vec::new();
@@ -155,7 +155,7 @@ async fn a_reader_that_is_slow_makes_its_peer_full_and_takes_no_memory() {
     assert!(taken >= 1 << 20, "only {taken}");
     // Once somebody reads, there is room, and all of it comes.
     let mut server = End::pumped(transport, port, incoming);
-    tokio::time::timeout(common::end::LIMIT, peer.ready()).await.unwrap().unwrap();
+    tokio::time::timeout(LIMIT, peer.ready()).await.unwrap().unwrap();
     let mut came = 0;
     while came < taken {
         came += server.packet().await.1.len();
@@ -165,8 +165,8 @@ async fn a_reader_that_is_slow_makes_its_peer_full_and_takes_no_memory() {
 
 #[tokio::test]
 async fn a_packet_of_any_size_goes_through_a_small_queue() {
-    let mut server = End::server(Options::default()).await;
-    let client = End::client(Options::default().with_queue_bytes(10).with_queue_packets(2)).await;
+    let mut server = End::server(patient()).await;
+    let client = End::client(patient().with_queue_bytes(10).with_queue_packets(2)).await;
     let peer = client.dial(&server.address());
     let large: bytes::Bytes = (0..20 << 20).map(|n: u32| n.to_le_bytes()[n as usize % 3]).collect();
     for _ in 0..2 {
@@ -182,12 +182,12 @@ async fn a_packet_of_any_size_goes_through_a_small_queue() {
 
 #[tokio::test]
 async fn one_that_floods_leaves_the_others_their_turn() {
-    let mut server = End::server(Options::default()).await;
-    let flooding = End::client(Options::default()).await;
+    let mut server = End::server(patient()).await;
+    let flooding = End::client(patient()).await;
     let flood = flooding.dial(&server.address());
     let flooder = tokio::spawn(async move { while send(&flood, vec![1; 500]).await {} });
     let mut held = vec![server.packet().await.0];
-    let client = End::client(Options::default()).await;
+    let client = End::client(patient()).await;
     let peer = client.dial(&server.address());
     for n in 0..50_u8 {
         send(&peer, vec![2; 1 + usize::from(n)]).await;

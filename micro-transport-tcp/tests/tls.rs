@@ -5,7 +5,7 @@
 mod common;
 
 use common::certificates::Authority;
-use common::end::{End, send, until};
+use common::end::{End, patient, send, until};
 use common::{GREETING, connect, garbage};
 use micro_core::transport::{Bind, Transport as _};
 use micro_core::{Error, ErrorKind};
@@ -13,7 +13,7 @@ use micro_transport_tcp::{ClientCertificates, Options, TcpTransport, Tls};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 fn with(tls: Tls) -> Options {
-    Options::default().with_tls(tls)
+    patient().with_tls(tls)
 }
 
 async fn server(tls: Tls) -> End {
@@ -116,9 +116,9 @@ async fn there_is_no_way_around_it() {
     let mut encrypted = server(authority.tls("server")).await;
     // To the port, and to the Unix socket beside it.
     let plain = encrypted.address().trim_start_matches("tls://").to_owned();
-    is_refused(&mut encrypted, &plain, Options::default()).await;
-    is_refused(&mut encrypted, &plain, Options::default().with_unix_socket(false)).await;
-    let mut open = End::server(Options::default()).await;
+    is_refused(&mut encrypted, &plain, patient()).await;
+    is_refused(&mut encrypted, &plain, patient().with_unix_socket(false)).await;
+    let mut open = End::server(patient()).await;
     let address = format!("tls://{}", open.address());
     is_refused(&mut open, &address, with(authority.tls("client"))).await;
 
@@ -130,7 +130,7 @@ async fn there_is_no_way_around_it() {
     let with_tls = End::client(with(authority.tls("client"))).await;
     refused(&with_tls, &open.address(), "without TLS");
     refused(&with_tls, "unix:/some/socket", "without TLS");
-    let without = End::client(Options::default()).await;
+    let without = End::client(patient()).await;
     refused(&without, &encrypted.address(), "wants TLS");
 }
 
@@ -171,9 +171,9 @@ async fn an_address_brings_its_files() {
     let file = |name: &str| authority.path(name).display().to_string();
     let files =
         format!("ca={}&cert={}&key={}", file("ca.pem"), file("server.pem"), file("server.key"));
-    let mut server = End::at(&format!("tls://127.0.0.1?{files}"), Options::default()).await;
+    let mut server = End::at(&format!("tls://127.0.0.1?{files}"), patient()).await;
     works(&mut server, authority.tls("client")).await;
-    let mut anywhere = End::at(&format!("tls://?{files}"), Options::default()).await;
+    let mut anywhere = End::at(&format!("tls://?{files}"), patient()).await;
     works(&mut anywhere, authority.tls("client")).await;
 }
 
@@ -190,11 +190,11 @@ async fn what_cannot_be_is_an_error_that_says_what_and_no_secret() {
     let mut keyless = authority.tls("server");
     keyless.key = None;
     for (error, words) in [
-        (make("tls://", Options::default()), "needs files"),
-        (make("127.0.0.1?ca=x", Options::default()), "only tls://"),
-        (make("tls://?ca=/none.pem", Options::default()), "/none.pem"),
-        (make("tls://?cert=/none.pem", Options::default()), "come together"),
-        (make("tls://?secret=x", Options::default()), "secret"),
+        (make("tls://", patient()), "needs files"),
+        (make("127.0.0.1?ca=x", patient()), "only tls://"),
+        (make("tls://?ca=/none.pem", patient()), "/none.pem"),
+        (make("tls://?cert=/none.pem", patient()), "come together"),
+        (make("tls://?secret=x", patient()), "secret"),
         (make("tls://?ca=x", with(authority.ca())), "in the options"),
         (make("tls://", with(Tls::default())), "neither"),
         (make("tls://", with(keyless)), "come together"),

@@ -6,17 +6,16 @@ mod common;
 
 use bytes::{Bytes, BytesMut};
 use common::GREETING;
-use common::end::{End, send};
+use common::end::{End, patient, send};
 use futures_util::{SinkExt, StreamExt};
 use micro_core::transport::Arrival;
-use micro_transport_tcp::Options;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::codec::{Framed, LengthDelimitedCodec};
 
 #[tokio::test]
 async fn anybody_can_dial_who_greets_and_frames_packets() {
-    let options = Options::default().with_max_packet(0x0102_0304).with_unix_socket(false);
+    let options = patient().with_max_packet(0x0102_0304).with_unix_socket(false);
     let mut server = End::server(options).await;
     let mut stream = TcpStream::connect(server.place()).await.unwrap();
     stream.write_all(GREETING).await.unwrap();
@@ -47,7 +46,7 @@ async fn anybody_can_dial_who_greets_and_frames_packets() {
 async fn anybody_can_be_dialled_who_greets_and_frames_packets() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("{}/somebody", listener.local_addr().unwrap());
-    let mut client = End::client(Options::default().with_max_packet(1 << 20)).await;
+    let mut client = End::client(patient().with_max_packet(1 << 20)).await;
     let peer = client.dial(&address);
     send(&peer, "held until the greeting").await;
     let (mut stream, _) = listener.accept().await.unwrap();
@@ -69,8 +68,8 @@ async fn anybody_can_be_dialled_who_greets_and_frames_packets() {
 
 #[tokio::test]
 async fn a_reset_in_the_middle_of_a_packet_ends_this_peer_alone() {
-    let mut server = End::server(Options::default()).await;
-    let client = End::client(Options::default()).await;
+    let mut server = End::server(patient()).await;
+    let client = End::client(patient()).await;
     let peer = client.dial(&server.address());
     send(&peer, "first").await;
     let (other, _) = server.packet().await;
@@ -94,7 +93,7 @@ async fn a_reset_in_the_middle_of_a_packet_ends_this_peer_alone() {
 
 #[tokio::test]
 async fn a_frame_too_long_ends_its_peer_and_is_counted() {
-    let mut server = End::server(Options::default().with_max_packet(1_000)).await;
+    let mut server = End::server(patient().with_max_packet(1_000)).await;
     let mut stream = TcpStream::connect(server.place()).await.unwrap();
     stream.write_all(GREETING).await.unwrap();
     stream.write_all(b"\x00\x00\x00\x02ok\xff\xff\xff\xff").await.unwrap();

@@ -12,6 +12,11 @@ use tokio::task::JoinHandle;
 /// Far longer than a loaded machine needs.
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 
+/// The options of tests in which nobody is silent for ever, only slow on a loaded machine.
+pub(crate) fn patient() -> Options {
+    Options::default().with_connect_timeout(LIMIT)
+}
+
 pub(crate) struct End {
     pub(crate) transport: TcpTransport,
     pub(crate) port: Arc<dyn Port>,

@@ -68,7 +68,9 @@ impl World {
 #[async_trait]
 impl Fixture for World {
     async fn transport(&self) -> Arc<dyn Transport> {
-        let options = Options::default().with_unix_socket(self.kind != Kind::TcpAlone);
+        // Nobody here is silent for ever, only slow on a loaded machine.
+        let options = Options::default().with_connect_timeout(std::time::Duration::from_secs(8));
+        let options = options.with_unix_socket(self.kind != Kind::TcpAlone);
         #[cfg(feature = "tls")]
         let options = match self.kind {
             Kind::Tls => options.with_tls(self.authority.tls("server")),
