@@ -105,6 +105,7 @@ pub fn address(text: &str) -> Result<bool, Flaw> {
         other => other.is_ok(),
     };
     let Ok(target) = Target::parse(text) else { return Ok(listens) };
+    #[cfg_attr(not(unix), allow(irrefutable_let_patterns, reason = "there is no other place"))]
     if let Place::Tcp(host, port) = &target.place {
         hold(*port != 0, "port 0 can be dialled")?;
         let id = target.id.as_ref().map_or(String::new(), |id| format!("/{id}"));
