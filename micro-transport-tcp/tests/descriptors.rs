@@ -1,5 +1,5 @@
 //! Without file descriptors. Alone in its process, whose limit it changes.
-
+#![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;

@@ -81,6 +81,11 @@ impl End {
         next.expect("nothing arrives").expect("the port is over")
     }
 
+    /// Whatever arrives next, however long that takes.
+    pub(crate) async fn next_ever(&mut self) -> Arrival {
+        self.arrivals.recv().await.expect("the port is over")
+    }
+
     /// The next packet; nothing else may come before it.
     pub(crate) async fn packet(&mut self) -> (Peer, Bytes) {
         match self.next().await {
