@@ -41,6 +41,8 @@ pub(crate) struct Conn {
     lingers: bool,
     /// How many packets the receiver has handed on.
     heard: u64,
+    /// How much of a first packet had come when it got its time anew.
+    earned: usize,
 }
 
 enum Stage {
@@ -63,7 +65,7 @@ pub(crate) enum Outcome {
 const SMALL: usize = 4 * 1024;
 /// How much is still read of a connection that is dropped.
 const UNREAD: usize = 16 * READ;
-/// A dialler that has sent so much of its first packet means it.
+/// A dialler that has sent so much more of its first packet gets the time for one anew.
 const EARNEST: usize = 64 * 1024;
 
 impl Conn {
@@ -72,7 +74,7 @@ impl Conn {
         let waker = Waker::from(shared.clone());
         let timer = Some(Box::pin(sleep(timeout)));
         let stage = Stage::Opening(opening);
-        Self { shared, waker, stage, timer, half_open, lingers: false, heard: 0 }
+        Self { shared, waker, stage, timer, half_open, lingers: false, heard: 0, earned: 0 }
     }
 
     pub(crate) fn is_half_open(&self) -> bool {
@@ -158,10 +160,15 @@ impl Conn {
         let (shared, half_open, heard) = (&self.shared, self.half_open, &mut self.heard);
         let mut reader = Reader { shared, peer: None, half_open, heard };
         let read = reader.read(reading, &mut own, cx, turn);
-        if self.half_open && (!reader.half_open || own.len() >= EARNEST) {
-            (self.half_open, self.timer) = (false, None);
-        }
         drop(reader);
+        if self.heard > 0 {
+            if !self.lingers {
+                (self.half_open, self.timer) = (false, None);
+            }
+        } else if self.shared.target.is_none() && own.len() >= self.earned + EARNEST {
+            (self.half_open, self.earned) = (false, own.len());
+            self.timer = Some(Box::pin(sleep(self.shared.hub.options.half_open_timeout)));
+        }
         if borrows {
             *buffer = BytesMut::from(&own[..]);
             *turn.scratch = own;

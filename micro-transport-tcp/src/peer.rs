@@ -212,7 +212,8 @@ impl Shared {
         }
     }
 
-    /// Returns when what was taken so far has left, or is known not to.
+    /// Returns when what was taken so far has left, or is known not to; of a peer that is closing
+    /// when the other side has heard all of it.
     pub(crate) async fn flushed(&self) {
         let target = lock(&self.out).taken;
         loop {
@@ -220,7 +221,8 @@ impl Shared {
             changed.as_mut().enable();
             {
                 let mut out = lock(&self.out);
-                if out.left >= target || out.phase == Phase::Over || out.phase == Phase::Broken {
+                let left = out.left >= target && out.phase != Phase::Closing;
+                if left || out.phase == Phase::Over || out.phase == Phase::Broken {
                     return;
                 }
                 out.watched = true;

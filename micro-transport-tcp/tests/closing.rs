@@ -46,6 +46,39 @@ async fn a_closed_peer_still_writes_what_it_took_to_whoever_reads_slowly() {
 }
 
 #[tokio::test]
+async fn whoever_closes_and_flushes_is_heard_in_full_though_more_comes_for_them() {
+    let mut server = End::server(tcp_alone()).await;
+    let transport = TcpTransport::with_options([""; 0], patient()).unwrap();
+    let (port, mut incoming) = transport.open(Bind::ClientOnly).await.unwrap();
+    let peer = port.dial(&server.address()).unwrap();
+    assert!(peer.try_send("question".into()).is_ok());
+    let mut arrivals = Vec::new();
+    let (accepted, _) = tokio::select! {
+        question = server.packet() => question,
+        _ = recv(&mut *incoming, &mut arrivals) => panic!("{arrivals:?}"),
+    };
+    for _ in 0..PACKETS {
+        assert!(send(&accepted, vec![0; MUCH]).await);
+    }
+    accepted.close();
+    assert!(peer.try_send("nobody reads it".into()).is_ok());
+    let leaves = tokio::spawn(async move {
+        server.port.flush().await.unwrap();
+        server.gone().await;
+    });
+    let mut came = 0;
+    let unheard = loop {
+        recv(&mut *incoming, &mut arrivals).await.unwrap();
+        came += arrivals.iter().filter(|one| matches!(one, Arrival::Packet { .. })).count();
+        if let Some(Arrival::Closed { packets, .. }) = arrivals.drain(..).last() {
+            break packets;
+        }
+    };
+    assert_eq!((came, unheard), (PACKETS, 1));
+    leaves.await.unwrap();
+}
+
+#[tokio::test]
 async fn a_closed_peer_waits_no_longer_than_it_may_for_whoever_does_not_read() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
