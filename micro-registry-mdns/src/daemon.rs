@@ -65,34 +65,26 @@ impl Daemon {
                 self.daemon.unregister(&format!("{label}.{}", self.service_type)).map(drop)
             }
         };
-        taken(outcome)
+        Ok(answer(outcome)?.is_some())
     }
 
     /// Begins to listen, with nothing remembered of before. `None`: it has too much to do.
     pub(crate) fn browse(&self) -> Result<Option<Receiver<ServiceEvent>>> {
         // What is remembered would be told at once, more than the queue of events may hold.
-        if !taken(self.daemon.stop_browse(&self.service_type))? {
+        if answer(self.daemon.stop_browse(&self.service_type))?.is_none() {
             return Ok(None);
         }
-        match self.daemon.browse(&self.service_type) {
-            Ok(events) => Ok(Some(events)),
-            Err(mdns_sd::Error::Again) => Ok(None),
-            Err(error) => Err(gone(error)),
-        }
+        answer(self.daemon.browse(&self.service_type))
     }
 
     /// Is told something when all that was said before has been sent. `None`: too much to do.
     pub(crate) fn barrier(&self) -> Result<Option<Receiver<mdns_sd::DaemonStatus>>> {
-        match self.daemon.status() {
-            Ok(status) => Ok(Some(status)),
-            Err(mdns_sd::Error::Again) => Ok(None),
-            Err(error) => Err(gone(error)),
-        }
+        answer(self.daemon.status())
     }
 
     /// Is told how much it remembers, for [`weight`]. `None`: too much to do.
-    pub(crate) fn metrics(&self) -> Option<Receiver<Metrics>> {
-        self.daemon.get_metrics().ok()
+    pub(crate) fn metrics(&self) -> Result<Option<Receiver<Metrics>>> {
+        answer(self.daemon.get_metrics())
     }
 
     /// The label of an instance.
@@ -157,10 +149,11 @@ pub(crate) fn weight(metrics: &Metrics) -> usize {
     metrics.iter().map(count).fold(0, usize::saturating_add)
 }
 
-fn taken(outcome: mdns_sd::Result<()>) -> Result<bool> {
+/// `None`: its queue is full.
+fn answer<T>(outcome: mdns_sd::Result<T>) -> Result<Option<T>> {
     match outcome {
-        Ok(()) => Ok(true),
-        Err(mdns_sd::Error::Again) => Ok(false),
+        Ok(answer) => Ok(Some(answer)),
+        Err(mdns_sd::Error::Again) => Ok(None),
         Err(error) => Err(gone(error)),
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use mdns_sd::{DaemonStatus, Metrics, Receiver, ServiceEvent};
-use micro_core::{Error, LogThrottle, Result};
+use micro_core::{Error, ErrorKind, LogThrottle, Result};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, warn};
@@ -102,8 +102,11 @@ impl Shared {
     /// Ends the thread without a word to anybody. Its successor, if there may be one, has to be
     /// told everything.
     pub(crate) fn end_daemon(&self, for_ever: bool) {
-        let end = if for_ever { Slot::Ended } else { Slot::Empty };
-        let old = std::mem::replace(&mut *self.slot(), end);
+        let mut slot = self.slot();
+        let ended = for_ever || matches!(*slot, Slot::Ended);
+        let old = std::mem::replace(&mut *slot, if ended { Slot::Ended } else { Slot::Empty });
+        // It may take a moment, in which others need not wait.
+        drop(slot);
         drop(old);
     }
 
@@ -202,6 +205,10 @@ impl Driver {
                     state.push_back_say(say);
                     return Ok(false);
                 }
+                Err(error) if error.kind() == ErrorKind::Unavailable => {
+                    state.push_back_say(say);
+                    return Err(error);
+                }
                 Err(error) => warn!(%error, "an instance is not told to anybody"),
             }
         }
@@ -216,7 +223,7 @@ impl Driver {
         }
         if self.metrics.is_none() && Instant::now() >= self.weigh_at {
             self.weigh_at = Instant::now() + WEIGHED;
-            self.metrics = daemon.metrics();
+            self.metrics = daemon.metrics()?;
         }
         let passed = self.barrier.as_ref().map_or(*self.shared.done.borrow(), |(at, _)| *at);
         if revision > passed {

@@ -74,6 +74,16 @@ struct OwnNode {
     renew_at: Instant,
 }
 
+impl Say {
+    /// Of which instance.
+    pub(crate) fn label(&self) -> &str {
+        match self {
+            Self::Announce(told) => &told.label,
+            Self::Withdraw(label) => label,
+        }
+    }
+}
+
 impl NodeKey {
     /// Of a service with one node.
     pub(crate) fn of(service: &Service) -> Option<Self> {
@@ -189,6 +199,14 @@ impl Own {
             say.push_back(Say::Withdraw(names::part_of(&own.label, part_number(number))));
         }
         true
+    }
+
+    /// Whether this instance, or the one that it is a part of, is that of a node.
+    pub(crate) fn tells(&self, label: &str) -> bool {
+        let is_of = |own: &OwnNode| {
+            label.strip_prefix(&*own.label).is_some_and(|r| r.is_empty() || r.starts_with(' '))
+        };
+        self.nodes.values().any(is_of)
     }
 
     /// All that is registered.

@@ -120,12 +120,12 @@ impl Peers {
             let mut ended = Vec::new();
             let mut next: Option<Instant> = None;
             for (label, peer) in &mut self.peers {
+                if peer.is_to_be_asked(now) {
+                    questions.push(Question::Text(label.clone()));
+                }
                 if peer.ends() <= now {
                     ended.push(label.clone());
                     continue;
-                }
-                if peer.is_to_be_asked(now) {
-                    questions.push(Question::Text(label.clone()));
                 }
                 let at = peer.next();
                 next = Some(next.map_or(at, |next| next.min(at)));
@@ -207,6 +207,7 @@ impl Peers {
             let had = peer.lease();
             peer.stand(head, lasts, now);
             if peer.describes(revision) {
+                self.incomplete.remove(label);
                 if had != Some(lease) {
                     self.describe_again(label);
                 }

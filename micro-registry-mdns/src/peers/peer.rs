@@ -19,6 +19,8 @@ pub(super) struct Peer {
     pub(super) standing: Standing,
     /// When to ask it whether it is there.
     pub(super) ask_at: Instant,
+    /// Whether it has been asked since it said something new.
+    asked: bool,
     pub(super) bytes: usize,
     /// By revision and number; of the revision that it stands by, and of one that is to come.
     parts: BTreeMap<(u64, u16), Vec<u8>>,
@@ -60,6 +62,7 @@ impl Peer {
             beat: 0,
             standing: Standing::Headless { until },
             ask_at: until,
+            asked: false,
             bytes: 0,
             parts: BTreeMap::new(),
             described: None,
@@ -72,6 +75,7 @@ impl Peer {
         let Head { lease, since, revision, parts, data, .. } = head;
         self.standing = Standing::Here { lasts, lease, since, revision, parts, doubted: None };
         self.ask_at = now + lease - margin(lease);
+        self.asked = false;
         if parts == 0 && !self.describes(revision) {
             self.parts.clear();
             self.parts.insert((revision, 0), data);
@@ -213,13 +217,18 @@ impl Peer {
         }
     }
 
-    /// Whether it is to be asked now; then it is not to be asked again at once.
+    /// Whether it is to be asked now; then it is not to be asked again at once. It lasts long
+    /// enough to answer, also if nobody was there to ask it in time.
     pub(super) fn is_to_be_asked(&mut self, now: Instant) -> bool {
-        let Standing::Here { lease, .. } = self.standing else { return false };
-        if self.ask_at > now {
+        let Standing::Here { lasts, lease, .. } = &mut self.standing else { return false };
+        if self.ask_at > now || (self.asked && *lasts <= now) {
             return false;
         }
-        self.ask_at = now + margin(lease) / 2;
+        if !self.asked {
+            *lasts = (*lasts).max(now + margin(*lease));
+        }
+        self.asked = true;
+        self.ask_at = now + margin(*lease) / 2;
         true
     }
 

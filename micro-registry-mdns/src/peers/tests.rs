@@ -67,10 +67,29 @@ fn a_node_is_known_with_its_lease_until_it_ends_and_is_asked_before() {
 }
 
 #[test]
+fn nobody_is_forgotten_without_having_been_asked() {
+    let (mut peers, now) = (peers(), Instant::now());
+    peers.hear("a", head(&service("1", "x"), 1, 1), now);
+    // This process stood still.
+    let late = now + 60 * SECOND;
+    assert_eq!(peers.due(late), [text("a")]);
+    assert_eq!(addresses(&peers), ["x"]);
+    peers.hear("a", head(&service("1", "x"), 9, 1), late + SECOND / 10);
+    assert_eq!(peers.due(late + 2 * SECOND), []);
+    assert_eq!(addresses(&peers), ["x"]);
+    let late = late + 60 * SECOND;
+    assert_eq!(peers.due(late), [text("a")]);
+    assert_eq!(peers.due(late + SECOND / 2), [text("a")]);
+    assert_eq!(peers.due(late + SECOND), []);
+    assert!(addresses(&peers).is_empty());
+}
+
+#[test]
 fn only_something_new_renews_a_lease() {
     let (mut peers, now) = (peers(), Instant::now());
     let record = |beat| head(&service("1", "x"), beat, 1);
     peers.hear("a", record(5), now);
+    peers.due(now + 19 * SECOND);
     for beat in [4, 5] {
         peers.hear("a", record(beat), now + 19 * SECOND);
     }
@@ -78,7 +97,7 @@ fn only_something_new_renews_a_lease() {
     assert!(addresses(&peers).is_empty(), "it said nothing that it had not said before");
     peers.hear("a", record(5), now);
     peers.hear("a", record(6), now + 19 * SECOND);
-    peers.due(now + 38 * SECOND);
+    peers.due(now + 37 * SECOND);
     assert_eq!(addresses(&peers), ["x"]);
 }
 
@@ -231,7 +250,9 @@ fn neither_more_nodes_nor_more_bytes_are_kept_than_allowed() {
         small.hear(&format!("p{id} 1"), Record::Part(part), now);
     }
     assert!(small.bytes <= 20_000 && small.bytes > 10_000, "{}", small.bytes);
-    small.due(now + 20 * SECOND);
+    for late in [20, 21] {
+        small.due(now + late * SECOND);
+    }
     assert_eq!((small.bytes, small.peers.len(), small.get("greeter").len()), (0, 0, 0));
 }
 
