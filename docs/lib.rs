@@ -15,6 +15,7 @@ pages! {
     introduction: "introduction.md";
     first_service: "first-service.md";
     flags: "flags.md";
+    backends: "backends.md";
     calls: "calls.md";
     streams: "streams.md";
     nodes: "nodes.md";
@@ -27,5 +28,6 @@ pages! {
     testing: "testing.md";
     echo: "echo.md";
     performance: "performance.md";
+    sizes: "sizes.md";
     ci_full: "ci-full.md";
 }

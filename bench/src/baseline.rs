@@ -30,7 +30,7 @@ pub(crate) async fn serve(address: &str) -> anyhow::Result<()> {
     let told = async {
         // Its answer shows that the subscription is in place.
         client.request(SUBJECT, Bytes::new()).await?;
-        lines::tell_cpu().await
+        lines::tell_cpu(None).await
     };
     tokio::select! {
         ended = answering => ended?,
@@ -55,7 +55,7 @@ async fn connect(address: &str) -> anyhow::Result<async_nats::Client> {
 struct Baseline(async_nats::Client);
 
 impl Caller for Baseline {
-    async fn call(&self, body: Bytes) -> anyhow::Result<Bytes> {
+    async fn call(&mut self, body: Bytes) -> anyhow::Result<Bytes> {
         Ok(self.0.request(SUBJECT, body).await?.payload)
     }
 }

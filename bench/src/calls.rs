@@ -1,11 +1,11 @@
-//! The driver of calls: baseline and ours in turns, cell after cell, round after round.
+//! The driver of calls: one way of calling after the other, cell after cell, round after round.
 
 use std::fmt;
 
 use serde::Serialize;
 
 use crate::load::{Measured, Order};
-use crate::worker::Worker;
+use crate::ways::{Pair, Way};
 
 /// What is measured, and for how long.
 #[derive(Clone, Copy, Debug)]
@@ -27,17 +27,34 @@ pub(crate) struct Cell {
     pub(crate) size: usize,
     /// How many calls were under way.
     pub(crate) in_flight: usize,
-    /// In the order of measuring.
-    pub(crate) rounds: Vec<Round>,
+    /// One for each way.
+    pub(crate) ways: Vec<Series>,
 }
 
-/// The same moment, as far as that is possible with two cores.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub(crate) struct Round {
-    /// The baseline.
-    pub(crate) b: Sample,
-    /// Typed calls.
-    pub(crate) ours: Sample,
+/// What was measured of one way: a sample of each round, in their order.
+#[derive(Debug, Serialize)]
+pub(crate) struct Series {
+    /// How it was called.
+    pub(crate) way: Way,
+    /// As many as there are rounds.
+    pub(crate) rounds: Vec<Sample>,
+}
+
+impl Cell {
+    fn new(size: usize, in_flight: usize) -> Self {
+        let ways = Way::ALL.iter().map(|&way| Series { way, rounds: Vec::new() }).collect();
+        Self { size, in_flight, ways }
+    }
+
+    /// The samples of this way; those of the same place are of the same round.
+    pub(crate) fn rounds(&self, way: Way) -> &[Sample] {
+        self.ways.iter().find(|series| series.way == way).map_or(&[], |series| &series.rounds)
+    }
+
+    fn add(&mut self, way: Way, sample: Sample) {
+        let series = self.ways.iter_mut().find(|series| series.way == way);
+        series.into_iter().for_each(|series| series.rounds.push(sample));
+    }
 }
 
 /// One measurement.
@@ -61,7 +78,8 @@ impl Sample {
         self.client_cpu_us + self.server_cpu_us
     }
 
-    fn of(measured: &Measured, server_cpu: f64) -> Self {
+    /// From what the client says and the seconds of processor time that the server used meanwhile.
+    pub(crate) fn of(measured: &Measured, server_cpu: f64) -> Self {
         // A measurement without an answer would have been an error.
         let calls = measured.calls.max(1) as f64;
         Self {
@@ -86,62 +104,34 @@ impl fmt::Display for Sample {
 /// # Errors
 /// If a process ends or a call fails.
 pub(crate) async fn measure(nats: &str, plan: &Plan) -> anyhow::Result<Vec<Cell>> {
-    let mut b = Pair::start(nats, "serve-b", "load-b").await?;
-    let mut ours = Pair::start(nats, "serve-micro", "load-micro").await?;
-    let mut cells: Vec<Cell> = (plan.cells.iter())
-        .map(|&(size, in_flight)| Cell { size, in_flight, rounds: Vec::new() })
-        .collect();
-    for number in 0..plan.rounds {
-        for cell in &mut cells {
-            let order = Order { size: cell.size, in_flight: cell.in_flight, seconds: plan.seconds };
-            // Whoever is second may find the machine in another state.
-            let round = match number % 2 {
-                0 => {
-                    let b = b.measure(order, plan.warm_up).await?;
-                    Round { b, ours: ours.measure(order, plan.warm_up).await? }
-                }
-                _ => {
-                    let ours = ours.measure(order, plan.warm_up).await?;
-                    Round { b: b.measure(order, plan.warm_up).await?, ours }
-                }
-            };
-            eprintln!(
-                "micro-bench: round {} of {}: {} B, {} in flight: B {}; ours {}",
-                number + 1,
-                plan.rounds,
-                cell.size,
-                cell.in_flight,
-                round.b,
-                round.ours
-            );
-            cell.rounds.push(round);
-        }
+    let mut pairs = Vec::new();
+    for &way in Way::ALL {
+        pairs.push(Pair::start(way, nats).await?);
     }
-    for pair in [b, ours] {
-        pair.load.end().await?;
-        pair.server.end().await?;
+    let mut cells: Vec<Cell> =
+        plan.cells.iter().map(|&(size, in_flight)| Cell::new(size, in_flight)).collect();
+    for number in 1..=plan.rounds {
+        for cell in &mut cells {
+            let &mut Cell { size, in_flight, .. } = cell;
+            eprint!(
+                "micro-bench: round {number} of {}: {size} B, {in_flight} in flight",
+                plan.rounds
+            );
+            for pair in &mut pairs {
+                let order = Order { size, in_flight, seconds: plan.seconds };
+                let sample = pair.measure(order, plan.warm_up).await?;
+                eprint!("; {} {sample}", pair.way().title());
+                cell.add(pair.way(), sample);
+            }
+            eprintln!();
+        }
+        // Whoever is later may find the machine in another state.
+        pairs.rotate_left(1);
+    }
+    for pair in pairs {
+        pair.end().await?;
     }
     Ok(cells)
-}
-
-/// A server and its client.
-struct Pair {
-    server: Worker,
-    load: Worker,
-}
-
-impl Pair {
-    async fn start(nats: &str, server: &str, load: &str) -> anyhow::Result<Self> {
-        let server = Worker::start(nats, &[server]).await?;
-        Ok(Self { server, load: Worker::start(nats, &[load]).await? })
-    }
-
-    async fn measure(&mut self, order: Order, warm_up: f64) -> anyhow::Result<Sample> {
-        let Measured { .. } = self.load.ask(&Order { seconds: warm_up, ..order }).await?;
-        let before = self.server.cpu_seconds().await?;
-        let measured = self.load.ask(&order).await?;
-        Ok(Sample::of(&measured, self.server.cpu_seconds().await? - before))
-    }
 }
 
 #[cfg(test)]

@@ -90,7 +90,7 @@ pub(crate) async fn serve(address: &str, nodes: usize) -> anyhow::Result<()> {
         registered.push(done??);
     }
     ensure!(registered.len() == nodes, "{} of {nodes} nodes are registered", registered.len());
-    lines::tell_cpu().await
+    lines::tell_cpu(None).await
 }
 
 /// As a service of the runtime describes itself.
@@ -174,11 +174,12 @@ pub(crate) async fn measure(
     sizes: &[usize],
     times: usize,
 ) -> anyhow::Result<Vec<Found>> {
-    let mut load = Worker::start(nats, &["load-discovery"]).await?;
+    let mut load = Worker::start(&["load-discovery", "--nats", nats]).await?;
     let mut all = Vec::new();
     for &nodes in sizes {
         eprintln!("micro-bench: discovery: registering {nodes} nodes");
-        let server = Worker::start(nats, &["serve-nodes", "--nodes", &nodes.to_string()]).await?;
+        let count = nodes.to_string();
+        let server = Worker::start(&["serve-nodes", "--nodes", &count, "--nats", nats]).await?;
         let found: Found = load.ask(&Order { nodes, times }).await?;
         ensure!(found.connected.most > 0, "no lookup found any of {nodes} nodes");
         eprintln!("micro-bench: discovery: {nodes} nodes: p50 {:.1} ms", found.connected.p50_ms);

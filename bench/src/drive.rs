@@ -36,7 +36,7 @@ pub(crate) struct Options {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Part {
-    /// Typed calls beside the baseline
+    /// Typed calls beside the baseline and tonic
     Calls,
     /// The first lookup of services of many nodes
     Discovery,
@@ -92,6 +92,8 @@ async fn measure(options: &Options) -> anyhow::Result<()> {
         print!("{}", Warm(&report.lookup));
     }
     nats.stop().await;
+    report.machine.look_again();
+    println!("\n{}", report.machine.meanwhile());
     if let Some(file) = &options.json {
         let json = serde_json::to_vec_pretty(&report)?;
         std::fs::write(file, json).with_context(|| file.display().to_string())?;

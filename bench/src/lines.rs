@@ -14,6 +14,9 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Ready {
     pub(crate) ready: bool,
+    /// Where a server listens that is not reached over NATS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) uri: Option<String>,
 }
 
 /// What a server is asked for: how much processor time it has used so far.
@@ -31,27 +34,40 @@ pub(crate) struct CpuUsed {
 /// # Errors
 /// The first order that failed, or was none.
 pub(crate) async fn carry_out<Q, A>(
+    order: impl AsyncFnMut(Q) -> anyhow::Result<A>,
+) -> anyhow::Result<()>
+where
+    Q: DeserializeOwned,
+    A: Serialize,
+{
+    carry_out_at(None, order).await
+}
+
+/// [`carry_out`] of a server, which is asked for nothing but its processor time, and tells where it
+/// listens if that is not on NATS.
+///
+/// # Errors
+/// As there.
+pub(crate) async fn tell_cpu(uri: Option<String>) -> anyhow::Result<()> {
+    let told = async |_: CpuAsked| Ok(CpuUsed { cpu_seconds: cpu_time().as_secs_f64() });
+    carry_out_at(uri, told).await
+}
+
+async fn carry_out_at<Q, A>(
+    uri: Option<String>,
     mut order: impl AsyncFnMut(Q) -> anyhow::Result<A>,
 ) -> anyhow::Result<()>
 where
     Q: DeserializeOwned,
     A: Serialize,
 {
-    say(&Ready { ready: true })?;
+    say(&Ready { ready: true, uri })?;
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
     while let Some(line) = lines.next_line().await? {
         let asked = serde_json::from_str(&line).with_context(|| format!("no order: {line}"))?;
         say(&order(asked).await?)?;
     }
     Ok(())
-}
-
-/// [`carry_out`] of a server, which is asked for nothing but its processor time.
-///
-/// # Errors
-/// As there.
-pub(crate) async fn tell_cpu() -> anyhow::Result<()> {
-    carry_out(async |_: CpuAsked| Ok(CpuUsed { cpu_seconds: cpu_time().as_secs_f64() })).await
 }
 
 /// The processor time that this process has used, in the kernel too.

@@ -1,4 +1,4 @@
-//! So many calls in flight, each followed by the next: the same loop for the baseline and for ours.
+//! So many calls in flight, each followed by the next: the same loop for whatever is called.
 
 use std::time::{Duration, Instant};
 
@@ -14,10 +14,10 @@ use crate::stats::percentile;
 /// more calls pays for the growth.
 const SAMPLES: usize = 1 << 15;
 
-/// What calls.
+/// What calls; each task has a clone of its own.
 pub(crate) trait Caller: Clone + Send + Sync + 'static {
     /// One call with this body; gives the body of the reply.
-    fn call(&self, body: Bytes) -> impl Future<Output = anyhow::Result<Bytes>> + Send;
+    fn call(&mut self, body: Bytes) -> impl Future<Output = anyhow::Result<Bytes>> + Send;
 }
 
 /// What a client is to do.
@@ -81,7 +81,7 @@ pub(crate) async fn closed_loop<C: Caller>(caller: &C, order: Order) -> anyhow::
 
 /// Gives how long each call took, in units of 100 ns.
 async fn one_after_the_other<C: Caller>(
-    caller: C,
+    mut caller: C,
     body: Bytes,
     until: Instant,
     mut samples: Vec<u32>,
@@ -107,7 +107,7 @@ mod tests {
     struct Answer(usize);
 
     impl Caller for Answer {
-        async fn call(&self, body: Bytes) -> anyhow::Result<Bytes> {
+        async fn call(&mut self, body: Bytes) -> anyhow::Result<Bytes> {
             tokio::time::sleep(Duration::from_millis(1)).await;
             Ok(body.slice(..self.0))
         }

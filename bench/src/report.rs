@@ -4,11 +4,12 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::calls::{Cell, Round, Sample};
+use crate::calls::{Cell, Sample};
 use crate::discovery::{Found, Lookups};
 use crate::lookup::Lookup;
 use crate::machine::Machine;
 use crate::stats::Spread;
+use crate::ways::Way;
 
 /// Everything that was measured, as it is written into a file.
 #[derive(Serialize)]
@@ -19,7 +20,7 @@ pub(crate) struct Report {
     pub(crate) lookup: Vec<Lookup>,
 }
 
-/// The table of calls.
+/// The tables of calls.
 pub(crate) struct Calls<'a>(pub(crate) &'a [Cell]);
 
 /// The table of lookups.
@@ -43,15 +44,18 @@ impl fmt::Display for Warm<'_> {
 
 impl fmt::Display for Calls<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let rounds = self.0.first().map_or(0, |cell| cell.rounds.len());
+        let rounds = self.0.iter().flat_map(|cell| &cell.ways).map(|way| way.rounds.len()).max();
         writeln!(
             f,
-            "\nCalls: medians (least–greatest) of {rounds} rounds. B is \
-             `async_nats::Client::request()`, ours a typed call over NATS with 8 entries of \
-             metadata; ratios are those of ours to B of the same round. CPU is that of client + \
-             server per call.\n"
+            "\nCalls: medians (least–greatest) of {} rounds. B is \
+             `async_nats::Client::request()`, tonic a unary call without metadata, ours a typed \
+             call with 8 entries of metadata; ratios are those of the same round. CPU is that of \
+             client + server per call.",
+            rounds.unwrap_or_default()
         )?;
-        calls(f, self.0)
+        beside(f, self.0, Way::B, &[Way::Nats])?;
+        beside(f, self.0, Way::Tonic, &[Way::Tcp, Way::Nats])?;
+        beside(f, self.0, Way::TonicUnix, &[Way::Unix])
     }
 }
 
@@ -67,56 +71,53 @@ impl fmt::Display for Discovery<'_> {
     }
 }
 
-fn calls(f: &mut fmt::Formatter<'_>, cells: &[Cell]) -> fmt::Result {
+/// The table of one way, and of others beside it.
+fn beside(f: &mut fmt::Formatter<'_>, cells: &[Cell], base: Way, others: &[Way]) -> fmt::Result {
+    let to = format!("to {}", base.title());
+    writeln!(f)?;
+    row(
+        f,
+        &["body, in flight", "what", "k calls/s", &to, "p50, µs", &to, "p99, µs", "CPU, µs", &to],
+    )?;
+    writeln!(f, "{}|", "|---".repeat(9))?;
+    for cell in cells {
+        calls(f, cell, base, base)?;
+        for &other in others {
+            calls(f, cell, other, base)?;
+        }
+    }
+    Ok(())
+}
+
+fn calls(f: &mut fmt::Formatter<'_>, cell: &Cell, way: Way, base: Way) -> fmt::Result {
+    let rounds = cell.rounds(way);
+    let spread = |figure: fn(&Sample) -> f64| Spread::of(rounds.iter().map(figure));
+    let to_base = |figure: fn(&Sample) -> f64| match way == base {
+        true => "1".to_owned(),
+        false => {
+            let pairs = rounds.iter().zip(cell.rounds(base));
+            Spread::of(pairs.map(|(way, base)| figure(way) / figure(base))).to_string()
+        }
+    };
+    let cpu = [
+        spread(Sample::cpu_us).median,
+        spread(|sample| sample.client_cpu_us).median,
+        spread(|sample| sample.server_cpu_us).median,
+    ];
     row(
         f,
         &[
-            "body, in flight",
-            "B, k calls/s",
-            "ours, k calls/s",
-            "ratio",
-            "p50 of B, µs",
-            "p50 of ours, µs",
-            "p50 ratio",
-            "p99 of B / ours, µs",
-            "CPU of B, µs",
-            "CPU of ours, µs",
-            "CPU ratio",
+            &format!("{}, {}", bytes(cell.size), cell.in_flight),
+            way.title(),
+            &format!("{:.1}", spread(|sample| sample.rate / 1e3)),
+            &to_base(|sample| sample.rate),
+            &format!("{:.0}", spread(|sample| sample.p50_us)),
+            &to_base(|sample| sample.p50_us),
+            &format!("{:.0}", spread(|sample| sample.p99_us).median),
+            &format!("{:.2} ({:.2} + {:.2})", cpu[0], cpu[1], cpu[2]),
+            &to_base(Sample::cpu_us),
         ],
-    )?;
-    writeln!(f, "{}|", "|---".repeat(11))?;
-    for cell in cells {
-        let spread = |figure: fn(&Round) -> f64| Spread::of(cell.rounds.iter().map(figure));
-        let p99 = [spread(|round| round.b.p99_us), spread(|round| round.ours.p99_us)];
-        let cpu = |of: fn(&Round) -> &Sample| {
-            let median = |figure: fn(&Sample) -> f64| {
-                Spread::of(cell.rounds.iter().map(|round| figure(of(round)))).median
-            };
-            format!(
-                "{:.2} ({:.2} + {:.2})",
-                median(Sample::cpu_us),
-                median(|sample| sample.client_cpu_us),
-                median(|sample| sample.server_cpu_us)
-            )
-        };
-        row(
-            f,
-            &[
-                &format!("{}, {}", bytes(cell.size), cell.in_flight),
-                &format!("{:.1}", spread(|round| round.b.rate / 1e3)),
-                &format!("{:.1}", spread(|round| round.ours.rate / 1e3)),
-                &format!("{:.2}", spread(|round| round.ours.rate / round.b.rate)),
-                &format!("{:.0}", spread(|round| round.b.p50_us)),
-                &format!("{:.0}", spread(|round| round.ours.p50_us)),
-                &format!("{:.2}", spread(|round| round.ours.p50_us / round.b.p50_us)),
-                &format!("{:.0} / {:.0}", p99[0].median, p99[1].median),
-                &cpu(|round| &round.b),
-                &cpu(|round| &round.ours),
-                &format!("{:.2}", spread(|round| round.ours.cpu_us() / round.b.cpu_us())),
-            ],
-        )?;
-    }
-    Ok(())
+    )
 }
 
 fn discovery(f: &mut fmt::Formatter<'_>, found: &[Found]) -> fmt::Result {
@@ -155,6 +156,7 @@ fn row(f: &mut fmt::Formatter<'_>, cells: &[&str]) -> fmt::Result {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::calls::Series;
 
     fn sample(rate: f64) -> Sample {
         Sample { rate, p50_us: 500.0, p99_us: 900.0, client_cpu_us: 3.0, server_cpu_us: 1.0 }
@@ -162,19 +164,37 @@ mod tests {
 
     #[test]
     fn a_row_has_the_ratios_of_the_rounds_and_not_of_the_medians() {
-        let round = |b, ours| Round { b: sample(b), ours: sample(ours) };
+        let series = |way, rates: &[f64]| Series {
+            way,
+            rounds: rates.iter().map(|&rate| sample(rate)).collect(),
+        };
         // The medians are 200k and 100k, and the ratios 1.0, 0.5 and 0.1.
-        let rounds = vec![round(1e5, 1e5), round(2e5, 1e5), round(3e5, 3e4)];
-        let table = Calls(&[Cell { size: 1024, in_flight: 64, rounds }]).to_string();
-        let row = table.lines().last().unwrap();
-        assert!(
-            row.starts_with("| 1 KiB, 64 | 200.0 (100.0–300.0) | 100.0 (30.0–100.0) |"),
-            "{row}"
+        let ways = vec![
+            series(Way::Nats, &[1e5, 1e5, 3e4]),
+            series(Way::B, &[1e5, 2e5, 3e5]),
+            series(Way::Tonic, &[1e4, 1e4, 1e4]),
+        ];
+        let table = Calls(&[Cell { size: 1024, in_flight: 64, ways }]).to_string();
+        let rows = |what: &str| {
+            let start = format!("| 1 KiB, 64 | {what} | ");
+            table.lines().filter_map(|line| line.strip_prefix(&start)).collect::<Vec<_>>()
+        };
+        let p50_to_cpu =
+            "| 500 (500–500) | 1.00 (1.00–1.00) | 900 | 4.00 (3.00 + 1.00) | 1.00 (1.00–1.00) |";
+        assert_eq!(
+            rows("ours, NATS"),
+            [
+                format!("100.0 (30.0–100.0) | 0.50 (0.10–1.00) {p50_to_cpu}"),
+                format!("100.0 (30.0–100.0) | 10.00 (3.00–10.00) {p50_to_cpu}"),
+            ]
         );
-        assert!(row.contains("| 0.50 (0.10–1.00) | 500 (500–500) |"), "{row}");
-        assert!(row.ends_with("| 4.00 (3.00 + 1.00) | 1.00 (1.00–1.00) |"), "{row}");
+        let [b] = rows("B")[..] else { panic!("{table}") };
+        assert_eq!(
+            b,
+            "200.0 (100.0–300.0) | 1 | 500 (500–500) | 1 | 900 | 4.00 (3.00 + 1.00) | 1 |"
+        );
         let columns = |line: &str| line.matches('|').count();
-        assert!(table.lines().skip(3).all(|line| columns(line) == columns(row)), "{table}");
+        assert!(table.lines().all(|line| [0, 10].contains(&columns(line))), "{table}");
     }
 
     #[test]

@@ -1,18 +1,55 @@
-//! Ours: a typed call through the whole stack, in go-micro's dialect.
+//! Ours: a typed call through the whole stack, in go-micro's dialect, over each transport.
 //!
 //! Each call chooses a node, carries eight entries of metadata and a deadline, and encodes and
-//! decodes a protobuf message at both ends; the handler is ready at once.
+//! decodes a protobuf message at both ends; the handler is ready at once. The registry is always
+//! NATS, so that a service is found in the same way whatever carries its calls.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use clap::ValueEnum;
 use micro::nats::{Nats, NatsBroker, NatsRegistry, NatsTransport};
+use micro::tcp::{Options, TcpTransport};
+use micro::transport::Transport;
 use micro::{Client, Context, Service};
 
 use crate::lines;
 use crate::load::{Caller, closed_loop};
 
-const SERVICE: &str = "bench";
+/// What carries the calls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Over {
+    /// A nats-server.
+    #[default]
+    Nats,
+    /// TCP.
+    Tcp,
+    /// The Unix socket beside it, which a client on the same machine prefers.
+    Unix,
+}
+
+impl Over {
+    /// One for each, so that a client knows but the node that it calls.
+    fn service(self) -> &'static str {
+        match self {
+            Self::Nats => "bench-nats",
+            Self::Tcp => "bench-tcp",
+            Self::Unix => "bench-unix",
+        }
+    }
+
+    fn transport(self, nats: &Nats) -> anyhow::Result<Arc<dyn Transport>> {
+        Ok(match self {
+            Self::Nats => Arc::new(NatsTransport::with(nats)),
+            Self::Tcp | Self::Unix => {
+                let options = Options::default().with_unix_socket(self == Self::Unix);
+                Arc::new(TcpTransport::with_options([""; 0], options)?)
+            }
+        })
+    }
+}
+
 const ENDPOINT: &str = "Bench.Echo";
 const LIMIT: Duration = Duration::from_secs(10);
 /// Ten bytes and ten bytes each.
@@ -35,19 +72,19 @@ type Echo = Bytes;
 ///
 /// # Errors
 /// What the service says.
-pub(crate) async fn serve(address: &str) -> anyhow::Result<()> {
+pub(crate) async fn serve(address: &str, over: Over) -> anyhow::Result<()> {
     let nats = Nats::new([address])?;
-    let running = Service::builder(SERVICE)
+    let running = Service::builder(over.service())
         .proto_handler(ENDPOINT, async |_: Context, echo: Echo| Ok(echo))
         .registry(NatsRegistry::with(&nats))
-        .transport(NatsTransport::with(&nats))
+        .transport(over.transport(&nats)?)
         .broker(NatsBroker::with(&nats))
         .build()?
         .start()
         .await?;
     tokio::select! {
         error = running.failed() => Err(error.into()),
-        ended = lines::tell_cpu() => ended,
+        ended = lines::tell_cpu(None) => ended,
     }
 }
 
@@ -55,23 +92,26 @@ pub(crate) async fn serve(address: &str) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// If a call fails.
-pub(crate) async fn load(address: &str) -> anyhow::Result<()> {
+pub(crate) async fn load(address: &str, over: Over) -> anyhow::Result<()> {
     let nats = Nats::new([address])?;
     let client = Client::builder()
         .registry(NatsRegistry::with(&nats))
-        .transport(NatsTransport::with(&nats))
+        .transport(over.transport(&nats)?)
         .broker(NatsBroker::with(&nats))
         .build()?;
-    let caller = Typed(client);
+    let caller = Typed { client, service: over.service() };
     lines::carry_out(async |order| closed_loop(&caller, order).await).await
 }
 
 #[derive(Clone)]
-struct Typed(Client);
+struct Typed {
+    client: Client,
+    service: &'static str,
+}
 
 impl Caller for Typed {
-    async fn call(&self, body: Echo) -> anyhow::Result<Echo> {
-        let mut call = self.0.call_proto(SERVICE, ENDPOINT, &body).timeout(LIMIT);
+    async fn call(&mut self, body: Echo) -> anyhow::Result<Echo> {
+        let mut call = self.client.call_proto(self.service, ENDPOINT, &body).timeout(LIMIT);
         for (key, value) in METADATA {
             call = call.metadata(key, value);
         }

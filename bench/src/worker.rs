@@ -20,6 +20,7 @@ pub(crate) struct Worker {
     child: Child,
     orders: ChildStdin,
     answers: Lines<BufReader<ChildStdout>>,
+    uri: Option<String>,
 }
 
 impl Worker {
@@ -27,11 +28,10 @@ impl Worker {
     ///
     /// # Errors
     /// If it does not start, or is not ready within a minute.
-    pub(crate) async fn start(nats: &str, arguments: &[&str]) -> anyhow::Result<Self> {
+    pub(crate) async fn start(arguments: &[&str]) -> anyhow::Result<Self> {
         let name = arguments.join(" ");
         let mut child = Command::new(std::env::current_exe()?)
             .args(arguments)
-            .args(["--nats", nats])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -41,9 +41,18 @@ impl Worker {
             bail!("{name} has no pipes");
         };
         let answers = BufReader::new(answers).lines();
-        let mut worker = Self { name, child, orders, answers };
-        let Ready { .. } = worker.answer().await?;
-        Ok(worker)
+        let mut worker = Self { name, child, orders, answers, uri: None };
+        let Ready { uri, .. } = worker.answer().await?;
+        Ok(Self { uri, ..worker })
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// If it did not say so.
+    pub(crate) fn uri(&self) -> anyhow::Result<&str> {
+        let uri = self.uri.as_deref();
+        uri.with_context(|| format!("{} does not say where it listens", self.name))
     }
 
     /// Has an order carried out.

@@ -17,6 +17,8 @@ use crate::own::{Announcement, Say};
 /// The largest packet that is sent: what goes through every network in one piece, since IPv6 asks
 /// for an MTU of 1280 bytes, less its header of 40 bytes and that of UDP of 8.
 pub(crate) const MAX_PACKET: usize = 1232;
+/// The addresses of a node that only this machine can dial.
+const LOCAL: &str = "127.0.0.1,::1";
 /// How long whoever drops a daemon waits for room in its queue of commands.
 const DROPPED_WITHIN: Duration = Duration::from_millis(500);
 
@@ -92,15 +94,18 @@ impl Daemon {
         name.strip_suffix(&self.service_type)?.strip_suffix('.')
     }
 
-    fn info(&self, Announcement { label, host, port, txt }: &Announcement) -> Result<ServiceInfo> {
+    fn info(&self, said: &Announcement) -> Result<ServiceInfo> {
+        let Announcement { label, host, port, is_local, txt } = said;
         let txt: Vec<TxtProperty> = txt.iter().cloned().map(TxtProperty::from).collect();
-        let info = ServiceInfo::new(&self.service_type, label, host, (), *port, txt);
+        // On each interface the library tells what has an address there.
+        let addresses = if *is_local { LOCAL } else { "" };
+        let info = ServiceInfo::new(&self.service_type, label, host, addresses, *port, txt);
         let mut info = info.map_err(|error| {
             Error::internal(format!("instance {label:?} cannot be told")).with_source(error)
         })?;
         // The names are unique by what is random in them.
         info.set_requires_probe(false);
-        Ok(info.enable_addr_auto())
+        Ok(if *is_local { info } else { info.enable_addr_auto() })
     }
 
     /// The thread says goodbye for what it still tells, unless it has nowhere to say it.

@@ -30,6 +30,8 @@ const ANSWERS: Duration = Duration::from_secs(2);
 pub(crate) const WEIGHED: Duration = Duration::from_secs(5);
 /// How many events are taken in before watchers are told of them.
 const BATCH: usize = 256;
+/// And for how long: whoever looks something up waits meanwhile.
+const BATCH_TIME: Duration = Duration::from_millis(5);
 
 /// What the handles and the task share.
 #[derive(Debug)]
@@ -103,9 +105,9 @@ impl Shared {
     /// told everything.
     pub(crate) fn end_daemon(&self, for_ever: bool) {
         let mut slot = self.slot();
-        let ended = for_ever || matches!(*slot, Slot::Ended);
-        let old = std::mem::replace(&mut *slot, if ended { Slot::Ended } else { Slot::Empty });
-        // It may take a moment, in which others need not wait.
+        let is_over = for_ever || matches!(*slot, Slot::Ended);
+        let old = std::mem::replace(&mut *slot, if is_over { Slot::Ended } else { Slot::Empty });
+        // Not under the lock: it may take a while.
         drop(slot);
         drop(old);
     }
@@ -292,7 +294,8 @@ impl Driver {
         let Ok(daemon) = self.shared.daemon() else { return };
         let mut state = self.shared.state();
         let dropped = state.dropped();
-        let rest = std::iter::from_fn(|| events.try_recv().ok()).take(BATCH);
+        let more = || if now.elapsed() < BATCH_TIME { events.try_recv().ok() } else { None };
+        let rest = std::iter::from_fn(more).take(BATCH);
         for event in std::iter::once(first).chain(rest) {
             match event {
                 ServiceEvent::ServiceResolved(service) => {

@@ -14,7 +14,7 @@ use self::claims::{By, Claims};
 use self::peer::{Peer, Standing};
 use crate::config::Options;
 use crate::description::Description;
-use crate::dns::Question;
+use crate::dns::{MOST_QUESTIONS, Question};
 use crate::names;
 use crate::own::{Claimed, NodeKey};
 use crate::record::{Head, Part, Record};
@@ -25,6 +25,8 @@ const REMEMBERED: Duration = Duration::from_secs(5);
 const HEADLESS: Duration = Duration::from_secs(10);
 /// Who has said goodbye without saying that their lease ends is asked, and gone after so long.
 const DOUBTED: Duration = Duration::from_secs(1);
+/// Who looks so much later than was due has not listened either.
+const LATE: Duration = Duration::from_secs(1);
 /// Parts that are on their way need not be asked for.
 const PARTS_ARE_LATE: Duration = Duration::from_millis(100);
 /// How often, less and less, missing parts are asked for until the next renewal.
@@ -115,17 +117,21 @@ impl Peers {
     /// Whom to ask now. Whose lease has ended is gone.
     pub(crate) fn due(&mut self, now: Instant) -> Vec<Question> {
         let mut questions = Vec::new();
-        if self.next.is_some_and(|next| next <= now) {
+        if let Some(due) = self.next.filter(|next| *next <= now) {
+            let late = now > due + LATE;
             self.next = None;
             let mut ended = Vec::new();
             let mut next: Option<Instant> = None;
             for (label, peer) in &mut self.peers {
-                if peer.is_to_be_asked(now) {
-                    questions.push(Question::Text(label.clone()));
+                if late && peer.ends() <= now {
+                    peer.spare(now, now + DOUBTED);
                 }
                 if peer.ends() <= now {
                     ended.push(label.clone());
                     continue;
+                }
+                if peer.is_to_be_asked(now) {
+                    questions.push(Question::Text(label.clone()));
                 }
                 let at = peer.next();
                 next = Some(next.map_or(at, |next| next.min(at)));
@@ -175,9 +181,9 @@ impl Peers {
         self.view.list()
     }
 
-    /// The state that was there has been told.
-    pub(crate) fn set_synced(&mut self) {
-        self.view.set_synced(None);
+    /// The state that was there, of all or of this service, has been told.
+    pub(crate) fn set_synced(&mut self, name: Option<&ServiceName>) {
+        self.view.set_synced(name);
     }
 
     /// Tells the watchers.
@@ -262,8 +268,16 @@ impl Peers {
             self.claims.remove(&old, &By::Other(label.to_owned()));
             self.show(&old);
         }
-        self.claims.set(&key, By::Other(label.to_owned()), since, None);
-        self.show(&key);
+        let by = By::Other(label.to_owned());
+        self.claims.set(&key, by.clone(), since, None);
+        if self.claims.winner(&key).is_some_and(|(winner, _)| *winner == by)
+            && let Some(peer) = self.peers.get(label)
+        {
+            // As it was read: to read it once more takes time.
+            self.view.insert(peer.leased(service), |_| None);
+        } else {
+            self.show(&key);
+        }
     }
 
     /// Its lease is another one.
@@ -304,6 +318,9 @@ impl Peers {
             }
             missing.at = now + Duration::from_millis(100 << missing.tries);
             missing.tries += 1;
+            if questions.len() >= MOST_QUESTIONS {
+                continue;
+            }
             let parts = self.peers.get(label).map(Peer::missing_parts).unwrap_or_default();
             let ask = |number| Question::Text(names::part_of(label, number));
             questions.extend(parts.into_iter().map(ask));

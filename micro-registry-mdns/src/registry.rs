@@ -10,8 +10,10 @@ use micro_core::registry::{
 use micro_core::{Error, PluginConfig, Result, async_trait};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout, timeout_at};
+use tracing::warn;
 
 use crate::NAME;
+use crate::address;
 use crate::config::Options;
 use crate::driver::{Shared, drive};
 use crate::interfaces::{self, Interface};
@@ -91,9 +93,28 @@ impl MdnsRegistry {
         self.0.shared.changed();
     }
 
+    /// A node that only this machine can dial is told on loopback alone, which may not be used.
+    fn warn_of_nobody(&self, service: &Service) {
+        let local = service.nodes.iter().find(|node| address::is_local(&node.address));
+        let Some(node) = local else { return };
+        let used = interfaces::present(&self.0.shared.options.interfaces).unwrap_or_default();
+        if !used.iter().any(if_addrs::Interface::is_loopback) {
+            warn!(
+                service = service.name,
+                address = node.address,
+                "nobody hears of a node that only this machine can dial: this registry does not \
+                 use loopback"
+            );
+        }
+    }
+
     /// Waits, bounded, until what was done in this revision has been sent.
     async fn settle(&self, revision: u64) -> Result<()> {
         self.wake();
+        self.sent(revision).await
+    }
+
+    async fn sent(&self, revision: u64) -> Result<()> {
         timeout(SENT, self.0.shared.done(revision)).await.map_err(|_| {
             Error::unavailable(format!("multicast DNS did not send what it was told in {SENT:?}"))
         })
@@ -138,6 +159,7 @@ impl Registry for MdnsRegistry {
     async fn register(&self, service: &Service, options: RegisterOptions) -> Result<()> {
         service.check()?;
         self.start()?;
+        self.warn_of_nobody(service);
         let revision = self.0.shared.state().register(service, options.ttl, Instant::now())?;
         // It is remembered, and said as soon as it can be.
         let _ = self.settle(revision).await;
@@ -159,6 +181,7 @@ impl Registry for MdnsRegistry {
             let Shared { options, .. } = &*self.0.shared;
             let interfaces = interfaces::present(&options.interfaces)?;
             let mut names: Vec<&str> = interfaces.iter().map(|i| i.name.as_str()).collect();
+            names.sort_unstable();
             names.dedup();
             return Err(Error::not_found(format!(
                 "service {name}: nobody answers to that name by multicast DNS on {}",
@@ -195,7 +218,12 @@ impl Registry for MdnsRegistry {
             (state.is_closed(), state.close())
         };
         let used = self.0.task.lock().unwrap_or_else(PoisonError::into_inner).is_some();
-        let told = if was_closed || !used { Ok(()) } else { self.settle(revision).await };
+        let told = match (used, was_closed) {
+            (false, _) => Ok(()),
+            (true, false) => self.settle(revision).await,
+            // Somebody else may be waiting for the same. There is no task to wake after that.
+            (true, true) => self.sent(revision).await,
+        };
         self.0.end();
         told
     }

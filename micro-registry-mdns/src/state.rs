@@ -1,7 +1,7 @@
 //! All that a registry knows and does, without I/O: what is heard and time in, what to say and to
 //! ask out.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use mdns_sd::TxtProperties;
@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use crate::config::Options;
-use crate::dns::{Answer, Question};
+use crate::dns::{Answer, MOST_QUESTIONS, Question};
 use crate::own::{NodeKey, Own, Say};
 use crate::peers::Peers;
 use crate::record;
@@ -21,8 +21,6 @@ const ASKED: [Duration; 3] =
     [Duration::ZERO, Duration::from_millis(250), Duration::from_millis(650)];
 /// How many times [`Options::quiet`] a list of everything waits at least.
 const QUIET_OF_LISTS: u32 = 4;
-/// More than any description has parts.
-const MOST_QUESTIONS: usize = 1024;
 
 #[derive(Debug)]
 pub(crate) struct State {
@@ -30,6 +28,8 @@ pub(crate) struct State {
     own: Own,
     peers: Peers,
     search: Search,
+    /// Who is watched by name, until it is known whether they are there.
+    awaited: BTreeSet<ServiceName>,
     say: VecDeque<Say>,
     questions: Vec<Question>,
     /// Counts what callers had done here.
@@ -64,6 +64,7 @@ impl State {
             own: Own::new(&options, token),
             peers: Peers::new(&options),
             search: Search::Idle,
+            awaited: BTreeSet::new(),
             say: VecDeque::new(),
             questions: Vec::new(),
             revision: 0,
@@ -171,7 +172,10 @@ impl State {
         }
     }
 
-    pub(crate) fn watch(&self, name: Option<ServiceName>) -> Watcher {
+    pub(crate) fn watch(&mut self, name: Option<ServiceName>) -> Watcher {
+        if self.search != Search::Done {
+            self.awaited.extend(name.clone());
+        }
         self.peers.watch(name)
     }
 
@@ -266,7 +270,8 @@ impl State {
         let since = *since;
         if now >= since + self.options.query_limit {
             self.search = Search::Done;
-            self.peers.set_synced();
+            self.awaited.clear();
+            self.peers.set_synced(None);
             return;
         }
         if ASKED.get(*asked).is_some_and(|after| now >= since + *after) {
@@ -276,16 +281,29 @@ impl State {
                 self.ask(Question::Instances);
             }
         }
-        if self.settles(self.options.quiet * QUIET_OF_LISTS, now).is_some_and(|at| at <= now) {
-            self.peers.set_synced();
+        let settled = |at_least| self.settles(at_least, now).is_some_and(|at| at <= now);
+        if settled(self.options.quiet * QUIET_OF_LISTS) {
+            self.peers.set_synced(None);
+        } else if settled(Duration::ZERO) {
+            // As a lookup by name is done then.
+            let peers = &mut self.peers;
+            self.awaited.retain(|name| {
+                let known = !peers.get(name.as_str()).is_empty();
+                if known {
+                    peers.set_synced(Some(name));
+                }
+                !known
+            });
         }
     }
 
     fn next_of_search(&self, now: Instant) -> Option<Instant> {
         let Search::Running { since, asked } = self.search else { return None };
         let ask = ASKED.get(asked).map(|after| since + *after);
-        let settled = self.settles(self.options.quiet * QUIET_OF_LISTS, now).filter(|at| *at > now);
-        [ask, settled, Some(since + self.options.query_limit)].into_iter().flatten().min()
+        let settled = [Duration::ZERO, self.options.quiet * QUIET_OF_LISTS]
+            .map(|at_least| self.settles(at_least, now).filter(|at| *at > now));
+        let limit = Some(since + self.options.query_limit);
+        settled.into_iter().chain([ask, limit]).flatten().min()
     }
 
     /// When what there is will be known if there is no more news, at the earliest so long after

@@ -69,6 +69,21 @@ async fn who_closes_is_gone_at_once() {
 }
 
 #[tokio::test]
+async fn whoever_closes_what_another_is_closing_waits_for_the_goodbye() {
+    let network = Loopback::new();
+    let (here, there) = (network.registry(), network.registry());
+    let mut watched = Observer::synced(&there).await;
+    here.register(&greeter("a", "x"), forever()).await.unwrap();
+    watched.until(&["greeter 1 a x"]).await;
+    let (first, second) = tokio::join!(here.close(), here.close());
+    first.unwrap();
+    second.unwrap();
+    // Far less than a lease.
+    assert!(watched.until(&[]).await < Duration::from_secs(5));
+    here.close().await.unwrap();
+}
+
+#[tokio::test]
 async fn five_hundred_endpoints_with_their_types_arrive() {
     let network = Loopback::new();
     let (here, there, late) = (network.registry(), network.registry(), network.registry());

@@ -46,8 +46,8 @@ pub struct Flags {
     #[arg(long, env = "MICRO_REGISTRY", value_name = "NAME")]
     pub(crate) registry: Option<String>,
 
-    /// Addresses of the registry, comma-separated: servers of nats [default: 127.0.0.1:4222];
-    /// interfaces for mdns, by name or address, or loopback [default: all]
+    /// Addresses of the registry, comma-separated: servers for nats; for mdns interfaces by name or
+    /// address, or loopback, or all where none is given [default for nats: 127.0.0.1:4222]
     #[arg(
         long = "registry_address",
         alias = "registry-address",
@@ -62,8 +62,8 @@ pub struct Flags {
     #[arg(long, env = "MICRO_TRANSPORT", value_name = "NAME")]
     pub(crate) transport: Option<String>,
 
-    /// Addresses of the transport, comma-separated: servers of nats [default: 127.0.0.1:4222];
-    /// where tcp listens, such as 0.0.0.0 for other machines [default: 127.0.0.1]
+    /// Addresses of the transport, comma-separated: servers for nats; for tcp the one where it
+    /// listens, such as 0.0.0.0, or 127.0.0.1 where none is given [default for nats: 127.0.0.1:4222]
     #[arg(
         long = "transport_address",
         alias = "transport-address",

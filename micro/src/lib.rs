@@ -46,3 +46,15 @@ pub mod nats {
     #[cfg(feature = "transport-nats")]
     pub use micro_transport_nats::{self as transport, NatsTransport};
 }
+
+/// Discovery by multicast DNS (feature `registry-mdns`).
+#[cfg(feature = "registry-mdns")]
+pub mod mdns {
+    pub use micro_registry_mdns::*;
+}
+
+/// Packets over TCP and Unix sockets (feature `transport-tcp`).
+#[cfg(feature = "transport-tcp")]
+pub mod tcp {
+    pub use micro_transport_tcp::*;
+}

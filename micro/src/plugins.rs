@@ -38,9 +38,11 @@ type Made<T> = HashMap<(String, PluginConfig), (Plugin<T>, Arc<T>)>;
 /// Names that a feature of this crate compiles in: the interface, the name, the feature.
 const FEATURES: &[(&str, &str, &str)] = &[
     ("registry", "memory", "memory"),
+    ("registry", "mdns", "registry-mdns"),
     ("registry", "nats", "registry-nats"),
     ("transport", "memory", "memory"),
     ("transport", "nats", "transport-nats"),
+    ("transport", "tcp", "transport-tcp"),
     ("broker", "memory", "memory"),
     ("broker", "nats", "broker-nats"),
 ];
@@ -59,6 +61,16 @@ impl Plugins {
         let plugins = memory(plugins);
         #[cfg(any(feature = "registry-nats", feature = "transport-nats", feature = "broker-nats"))]
         let plugins = nats(plugins);
+        #[cfg(feature = "registry-mdns")]
+        let plugins = plugins.with_registry(
+            micro_registry_mdns::NAME,
+            Arc::new(|config| Ok(Arc::new(micro_registry_mdns::Registry::from_config(config)?))),
+        );
+        #[cfg(feature = "transport-tcp")]
+        let plugins = plugins.with_transport(
+            micro_transport_tcp::NAME,
+            Arc::new(|config| Ok(Arc::new(micro_transport_tcp::Transport::from_config(config)?))),
+        );
         plugins
     }
 

@@ -4,6 +4,8 @@
 
 #[path = "../program/mod.rs"]
 mod program;
+#[path = "../table/mod.rs"]
+mod table;
 
 mod endpoints;
 mod events;
@@ -11,8 +13,7 @@ mod streams;
 mod wire;
 
 use micro::nats::{Nats, NatsBroker, NatsRegistry, NatsTransport};
-use micro::{Client, ClientOptions, Result};
-use micro_examples::echo::{Req, Rsp};
+use micro::{Client, ClientOptions};
 use micro_testkit::server::NatsServer;
 use serde_json::Value;
 
@@ -55,22 +56,4 @@ fn client_with(nats: &NatsServer, options: ClientOptions) -> Client {
         .broker(NatsBroker::with(&nats))
         .build()
         .unwrap()
-}
-
-/// The same call in JSON and in protobuf, which have the same result.
-async fn both(client: &Client, endpoint: &str, req: &Req) -> Result<Rsp> {
-    let json = client.call::<_, Rsp>("echo", endpoint, req).await;
-    let protobuf = client.call_proto::<_, Rsp>("echo", endpoint, req).await;
-    match (json, protobuf) {
-        (Ok(json), Ok(protobuf)) => {
-            assert_eq!(json, protobuf, "{endpoint}");
-            Ok(json)
-        }
-        (Err(json), Err(protobuf)) => {
-            assert_eq!(json.to_wire(), protobuf.to_wire(), "{endpoint}");
-            assert_eq!(json.request(), protobuf.request(), "{endpoint}");
-            Err(json)
-        }
-        differ => panic!("{endpoint}: {differ:?}"),
-    }
 }

@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
-use micro::codec::{Codec, Decode, Encode, Json, Protobuf};
 use micro::stream::Receiver;
-use micro::{Client, ErrorKind, RequestState};
+use micro::{ErrorKind, RequestState};
 use micro_examples::echo::{Req, Rsp};
 use micro_testkit::server::NatsServer;
 use tokio::time::{Instant, timeout};
 
-use super::{Echo, client};
+use super::{Echo, client, table};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -18,42 +17,11 @@ fn value(value: i32) -> Req {
     Req { value, ..Req::default() }
 }
 
-async fn all_shapes<C: Codec + Encode<Req> + Decode<Rsp>>(client: &Client) {
-    let three = Req { count: 3, code: 409, name: "Bob".to_owned(), ..Req::default() };
-    let counted = client.stream("echo", "Echo.Count").codec::<C>();
-    let mut counted: Receiver<Rsp> = counted.server_streaming(&three).await.unwrap();
-    for value in 1..=3 {
-        assert_eq!(counted.recv().await.unwrap().unwrap().value, value);
-    }
-    let error = counted.recv().await.unwrap_err();
-    assert_eq!((error.code(), error.id()), (409, "echo.fail"));
-    assert_eq!(error.detail(), "failed as asked: Bob");
-
-    let sum = client.stream("echo", "Echo.Sum").codec::<C>();
-    let sum = sum.client_streaming::<Req, Rsp>().await.unwrap();
-    for number in [1, 2, 39] {
-        sum.send(&value(number)).await.unwrap();
-    }
-    assert_eq!(sum.finish().await.unwrap().value, 42);
-
-    let chat = client.stream("echo", "Echo.Chat").codec::<C>();
-    let mut chat = chat.bidirectional::<Req, Rsp>().await.unwrap();
-    for (name, value) in [("Ann", 0), ("Bob", 7)] {
-        chat.send(&Req { name: name.to_owned(), value, ..Req::default() }).await.unwrap();
-        let rsp = chat.recv().await.unwrap().unwrap();
-        assert_eq!((rsp.greeting, rsp.value), (format!("Hello {name}"), value));
-    }
-    chat.finish().unwrap();
-    assert_eq!(chat.recv().await.unwrap(), None);
-}
-
 #[tokio::test]
 async fn every_shape_streams_in_json_and_in_protobuf() {
     let nats = NatsServer::start().await;
     let _echo = Echo::start(&nats, &[]).await;
-    let client = client(&nats);
-    all_shapes::<Json>(&client).await;
-    all_shapes::<Protobuf>(&client).await;
+    table::streams_in_every_shape(&client(&nats)).await;
 }
 
 #[tokio::test]

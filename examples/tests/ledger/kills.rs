@@ -24,19 +24,27 @@ struct Kill {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_calls_nodes_that_are_killed_is_told_soon_and_the_truth() {
+    told_soon_and_the_truth(World::over_nats().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_server_whoever_calls_nodes_that_are_killed_is_told_soon_and_the_truth() {
+    told_soon_and_the_truth(World::without_a_server()).await;
+}
+
+async fn told_soon_and_the_truth(world: World) {
     let kills = number("MICRO_KILLS", 40);
-    let world = World::new().await;
     let client = world.client();
 
     // One that lives, and does not answer.
-    let keeper = world.node("keeper", 0);
+    let keeper = world.node("keeper");
     world.is_found(&client, "keeper").await;
     let hour = Duration::from_secs(3600);
     let request = json!({ "entry": "hour", "work_ms": 3_600_000 });
     let hangs = client.call::<_, u32>("keeper", "Ledger.Write", &request).timeout(hour);
     let mut hangs = tokio::spawn(hangs.into_future());
 
-    let mut nodes = [0, 1, 2].map(|number| world.node("ledger", number));
+    let mut nodes = [(); 3].map(|()| world.node("ledger"));
     let kinds = [(24, Kind::Plain), (8, Kind::Once), (8, Kind::Idempotent)];
     let load = Load::start(&client, &kinds, &[5, 10, 20, 40]);
     let mut killed = Vec::new();
@@ -45,10 +53,11 @@ async fn whoever_calls_nodes_that_are_killed_is_told_soon_and_the_truth() {
         load.answered_by(victim.pid).await;
         // Not so quickly that a call meets more dying nodes than it may try.
         load.goes_on(600).await;
-        killed.push(Kill { address: victim.address.clone(), at: Instant::now() });
+        let address = victim.address().await;
+        killed.push(Kill { address, at: Instant::now() });
         victim.program.child.start_kill().unwrap();
         victim.program.child.wait().await.unwrap();
-        *victim = world.node("ledger", 3 + kill);
+        *victim = world.node("ledger");
     }
     for node in &nodes {
         load.answered_by(node.pid).await;
@@ -86,17 +95,22 @@ async fn whoever_calls_nodes_that_are_killed_is_told_soon_and_the_truth() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lone_call_that_takes_long_is_not_left_waiting_for_a_killed_node() {
-    let world = World::new().await;
+    for world in [World::over_nats().await, World::without_a_server()] {
+        a_lone_call_is_not_left_waiting(world).await;
+    }
+}
+
+async fn a_lone_call_is_not_left_waiting(world: World) {
     let client = world.client();
     let mut waited = Vec::new();
     for (number, in_flight) in [50, 500, 2500].into_iter().enumerate() {
-        let mut node = world.node("ledger", number as u64);
+        let mut node = world.node("ledger");
+        let address = node.address().await;
         let entry = format!("lone {number}");
         let request = json!({ "entry": entry, "work_ms": 3_600_000 });
         let hour = Duration::from_secs(3600);
         let call = client.call::<_, u32>("ledger", "Ledger.Write", &request).timeout(hour);
-        world.is_found(&client, "ledger").await;
-        let call = tokio::spawn(call.address(&node.address).into_future());
+        let call = tokio::spawn(call.address(&address).into_future());
         world.is_written(&entry).await;
         // It is asked all the while whether it lives.
         tokio::time::sleep(Duration::from_millis(in_flight)).await;

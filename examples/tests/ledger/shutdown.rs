@@ -10,9 +10,17 @@ use crate::nodes::{World, number};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rolling_restart_under_load_fails_no_call() {
-    let world = World::new().await;
+    no_call_fails(World::over_nats().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_server_a_rolling_restart_under_load_fails_no_call() {
+    no_call_fails(World::without_a_server()).await;
+}
+
+async fn no_call_fails(world: World) {
     let client = world.client();
-    let mut nodes = [0, 1, 2].map(|number| world.node("ledger", number));
+    let mut nodes = [(); 3].map(|()| world.node("ledger"));
     // The first calls find somebody.
     world.is_found(&client, "ledger").await;
     let load = Load::start(&client, &[(32, Kind::Plain)], &[0, 5, 20, 400]);
@@ -21,7 +29,7 @@ async fn a_rolling_restart_under_load_fails_no_call() {
         let node = &mut nodes[restart as usize % 3];
         load.answered_by(node.pid).await;
         node.program.signal("-TERM");
-        let next = world.node("ledger", 3 + restart);
+        let next = world.node("ledger");
         let old = std::mem::replace(node, next);
         let (success, _, err) = old.program.end().await;
         assert!(success, "{err:#?}");
@@ -39,9 +47,9 @@ async fn a_rolling_restart_under_load_fails_no_call() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_signal_ends_at_once_also_what_hangs() {
     for second in ["-TERM", "-INT"] {
-        let world = World::new().await;
+        let world = World::over_nats().await;
         let client = world.client();
-        let mut node = world.node("ledger", 0);
+        let mut node = world.node("ledger");
         node.program.says("serving").await;
         let request = json!({ "entry": "hour", "work_ms": 3_600_000 });
         let call = client.call::<_, u32>("ledger", "Ledger.Write", &request).retries(0);

@@ -38,18 +38,18 @@ impl Program {
         Self { child, out, err }
     }
 
-    /// Waits until it says so in its log.
-    pub(crate) async fn says(&mut self, words: &str) {
+    /// Waits until it says so in its log; the whole line.
+    pub(crate) async fn says(&mut self, words: &str) -> String {
         timeout(LIMIT, async {
             while let Some(line) = self.err.next_line().await.unwrap() {
                 if line.contains(words) {
-                    return;
+                    return line;
                 }
             }
             panic!("it ended without saying {words:?}");
         })
         .await
-        .unwrap_or_else(|_| panic!("it does not say {words:?}"));
+        .unwrap_or_else(|_| panic!("it does not say {words:?}"))
     }
 
     pub(crate) async fn line(&mut self) -> String {
@@ -83,6 +83,13 @@ impl Program {
         let sent = std::process::Command::new("kill").args([signal, &pid]).status().unwrap();
         assert!(sent.success());
     }
+}
+
+/// Discovery and calls without any server, on this machine and among those of this namespace, by
+/// flags.
+pub(crate) fn no_server_flags(namespace: &str) -> Vec<String> {
+    let flags = ["--registry=mdns", "--registry_address=loopback", "--transport=tcp"];
+    flags.map(str::to_owned).into_iter().chain([format!("--namespace={namespace}")]).collect()
 }
 
 /// The three backends at this address, by flags.

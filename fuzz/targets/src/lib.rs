@@ -5,6 +5,7 @@
 //! the binary `fuzz-stable` run them on stable Rust; see `fuzz/README.md`.
 
 mod address_list;
+mod connection;
 pub mod corpus;
 mod echo;
 mod envelope;
@@ -17,8 +18,10 @@ pub mod seeds;
 mod service;
 mod session;
 mod stream;
+mod tcp_address;
 
 pub use self::address_list::address_list;
+pub use self::connection::connection;
 pub use self::envelope::envelope;
 pub use self::error::error;
 pub use self::header::header;
@@ -27,6 +30,7 @@ pub use self::registry_result::registry_result;
 pub use self::service::service;
 pub use self::session::session;
 pub use self::stream::stream;
+pub use self::tcp_address::tcp_address;
 
 /// A decoder, and what holds for it.
 #[derive(Clone, Copy, Debug)]
@@ -39,8 +43,9 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 11] = [
     Target { name: "address_list", run: address_list },
+    Target { name: "connection", run: connection },
     Target { name: "envelope", run: envelope },
     Target { name: "error", run: error },
     Target { name: "header", run: header },
@@ -49,4 +54,5 @@ pub const TARGETS: [Target; 9] = [
     Target { name: "service", run: service },
     Target { name: "session", run: session },
     Target { name: "stream", run: stream },
+    Target { name: "tcp_address", run: tcp_address },
 ];

@@ -70,6 +70,9 @@ pub fn all() -> io::Result<Seeds> {
             add(&mut seeds, target, &format!("hand-{index:02}"), *text);
         }
     }
+    for (index, bytes) in CONNECTIONS.iter().enumerate() {
+        add(&mut seeds, "connection", &format!("hand-{index:02}"), *bytes);
+    }
     Ok(seeds)
 }
 
@@ -96,7 +99,23 @@ fn streaming(messages: &[Value]) -> String {
     script + "m{}\nM{}\nh\ns\ns\nw\nS\nS\nS"
 }
 
-const BY_HAND: [(&str, &[&str]); 9] = [
+/// A greeting, and what follows it, of the TCP transport.
+const CONNECTIONS: [&[u8]; 12] = [
+    b"GET / HTTP/1.1\r\n\r\n",
+    b"\x9emicro\r\n\x01\x01\x05\x06\x00\x00\x00\x00",
+    b"\x9emicro\r\n\x01\x01\x05\x00\x01\x00\x00\x00\x00\x00\x00\x05hello\x00\x00\x00\x00",
+    b"\x9emicro\r\n\x01\x02\x15\x00\x01\x00\x00\x100123456789abcDEF\x00\x00\x00\x01x\x00\x00",
+    b"\x9emicro\r\n\x02\x02\x0a\x00\x01\x00\x00\x02idmore\x00\x00\x00\x02hi\x00\x00\x00\x09half",
+    b"\x9emicro\r\n\x01\x02\x06\x00\x00\x00\xff\x01a\x00\x00\x00\x01a\x00\x00\x00\x02bc",
+    b"\x9emicro\r\n\x01\x01\x05\x00\x00\x00\x04\x00\x00\x00\x00\x04four\x00\x00\x00\x05fiveX",
+    b"\x9emicro\r\n\x01\x01\x05\xff\xff\xff\xff\x00\xff\xff\xff\xff",
+    b"\x9emicro\r\n\x01\x01\x05\x00\x00\x00\x04\x00\x00\x00\x00\x01a\xff\xff\xff\xff\0\0\0\0\0\0\0\x01b",
+    b"\x9emicro\r\n\x01\x03\x05\x00\x01\x00\x00\x00",
+    b"\x9emicro\r\n\x00\x01\x05\x00\x01\x00\x00\x00",
+    b"\x9emicro\r\n\x01\x01\x06\x00\x01\x00\x00\x02i",
+];
+
+const BY_HAND: [(&str, &[&str]); 10] = [
     (
         "address_list",
         &[
@@ -214,6 +233,27 @@ const BY_HAND: [(&str, &[&str]); 9] = [
             "l200\ns\nl4000\ns\nA\nM1\nl60\nS\nS\nm1\nl40\ns",
             "n\ns\nA\na\ns\nx1\nf\ns",
             ">{\"Header\":{\"Micro-Stream\":\"0\"},\"Body\":null}\nA\nM\nM1\nS\nS\nw",
+        ],
+    ),
+    (
+        "tcp_address",
+        &[
+            "",
+            "127.0.0.1:4711/0123456789abcDEF",
+            "[::1]:65535/a",
+            "::1",
+            "tls://greeter.example:443/a1",
+            "tls://",
+            ":80",
+            "unix:/run/greeter.sock",
+            "unix:/run/",
+            "unix:relative",
+            "unix:80",
+            "host:0",
+            "host:65536",
+            "host:80/not-an-id",
+            "a b:1",
+            "[::1",
         ],
     ),
 ];

@@ -41,6 +41,7 @@ macro_rules! targets {
 
 targets! {
     address_list,
+    connection,
     envelope,
     error,
     header,
@@ -49,6 +50,7 @@ targets! {
     service,
     session,
     stream,
+    tcp_address,
 }
 
 fn corpus_holds(target: &Target) {

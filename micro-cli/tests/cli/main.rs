@@ -23,6 +23,7 @@ mod late;
 mod look;
 #[cfg(target_os = "linux")]
 mod memory;
+mod no_server;
 mod outages;
 mod output;
 mod oversized;

@@ -52,10 +52,14 @@ async fn wrong_usage_is_explained_on_standard_error() {
 
 #[tokio::test]
 async fn an_unknown_backend_is_answered_with_those_that_there_are() {
-    for what in ["registry", "transport", "broker"] {
+    for (what, names) in [
+        ("registry", "mdns, memory, nats"),
+        ("transport", "memory, nats, tcp"),
+        ("broker", "memory, nats"),
+    ] {
         let flag = format!("--{what}=consul");
         let said = Micro::new(&["services", &flag]).run().await.misused();
-        let expected = format!("no {what} is called \"consul\"; there are: memory, nats");
+        let expected = format!("no {what} is called \"consul\"; there are: {names}\n");
         assert!(said.contains(&expected), "{said}");
     }
     let said = Micro::new(&["services"]).env("MICRO_REGISTRY", "consul").run().await.misused();

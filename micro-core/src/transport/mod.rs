@@ -57,7 +57,8 @@ pub enum Bind {
     /// At an address of its own, that nobody else has.
     #[default]
     Any,
-    /// At this address.
+    /// At this address. What others dial, [`Port::local`], is the same, or the same with `/` and
+    /// more behind it.
     Address(String),
     /// Nowhere: it only dials.
     ClientOnly,
@@ -130,7 +131,9 @@ impl Capabilities {
 /// The sending and managing half of an open transport; shared.
 #[async_trait]
 pub trait Port: Send + Sync {
-    /// The address that others dial; `None` if it only dials.
+    /// The address that others dial; `None` if it only dials. It may say more than the address
+    /// that was asked for, behind a `/`, such as which of all ports that ever listened there this
+    /// is.
     fn local(&self) -> Option<&str>;
 
     /// What others dial, where they reach this port at another address than it listens at: behind

@@ -19,8 +19,6 @@ pub(super) struct Peer {
     pub(super) standing: Standing,
     /// When to ask it whether it is there.
     pub(super) ask_at: Instant,
-    /// Whether it has been asked since it said something new.
-    asked: bool,
     pub(super) bytes: usize,
     /// By revision and number; of the revision that it stands by, and of one that is to come.
     parts: BTreeMap<(u64, u16), Vec<u8>>,
@@ -52,7 +50,7 @@ struct Described {
     revision: u64,
     key: NodeKey,
     data: Vec<u8>,
-    /// How many bytes the data is unpacked.
+    /// How many bytes it takes unpacked.
     unpacked: usize,
 }
 
@@ -62,7 +60,6 @@ impl Peer {
             beat: 0,
             standing: Standing::Headless { until },
             ask_at: until,
-            asked: false,
             bytes: 0,
             parts: BTreeMap::new(),
             described: None,
@@ -75,13 +72,23 @@ impl Peer {
         let Head { lease, since, revision, parts, data, .. } = head;
         self.standing = Standing::Here { lasts, lease, since, revision, parts, doubted: None };
         self.ask_at = now + lease - margin(lease);
-        self.asked = false;
         if parts == 0 && !self.describes(revision) {
             self.parts.clear();
             self.parts.insert((revision, 0), data);
         }
         if self.describes(revision) {
             self.parts.clear();
+        }
+    }
+
+    /// Nobody listened while its lease ran out: it is asked, and believed until then, once.
+    pub(super) fn spare(&mut self, now: Instant, until: Instant) {
+        if let Standing::Here { lasts, doubted, .. } = &mut self.standing
+            && doubted.is_none()
+        {
+            *lasts = until;
+            *doubted = Some(until);
+            self.ask_at = now;
         }
     }
 
@@ -181,10 +188,14 @@ impl Peer {
     /// The service with its node, as it describes it.
     pub(super) fn service(&self) -> Option<Service> {
         let Described { revision, data, .. } = self.described.as_ref()?;
-        let (mut service, _) = Description::read(data, *revision)?;
+        Description::read(data, *revision).map(|(service, _)| self.leased(service))
+    }
+
+    /// With its lease.
+    pub(super) fn leased(&self, mut service: Service) -> Service {
         let lease = self.lease();
         service.nodes.iter_mut().for_each(|node| node.lease = lease);
-        Some(service)
+        service
     }
 
     pub(super) fn lease(&self) -> Option<Duration> {
@@ -217,25 +228,20 @@ impl Peer {
         }
     }
 
-    /// Whether it is to be asked now; then it is not to be asked again at once. It lasts long
-    /// enough to answer, also if nobody was there to ask it in time.
+    /// Whether it is to be asked now; then it is not to be asked again at once.
     pub(super) fn is_to_be_asked(&mut self, now: Instant) -> bool {
-        let Standing::Here { lasts, lease, .. } = &mut self.standing else { return false };
-        if self.ask_at > now || (self.asked && *lasts <= now) {
+        let Standing::Here { lease, .. } = self.standing else { return false };
+        if self.ask_at > now {
             return false;
         }
-        if !self.asked {
-            *lasts = (*lasts).max(now + margin(*lease));
-        }
-        self.asked = true;
-        self.ask_at = now + margin(*lease) / 2;
+        self.ask_at = now + margin(lease) / 2;
         true
     }
 
     /// Its bytes before and now.
     pub(super) fn weigh(&mut self, label: &str) -> (usize, usize) {
         let parts: usize = self.parts.values().map(|data| data.len() + 64).sum();
-        let described = self.described.as_ref().map_or(0, |d| d.data.len() + 2 * d.unpacked);
+        let described = self.described.as_ref().map_or(0, |d| d.data.len() + d.unpacked);
         let bytes = OVERHEAD + 2 * label.len() + parts + described;
         (std::mem::replace(&mut self.bytes, bytes), bytes)
     }

@@ -1,3 +1,6 @@
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
 use micro_core::ErrorKind;
 use micro_core::registry::{Change, Node};
 
@@ -29,6 +32,15 @@ fn announcement(service: &Service, now: Instant) -> (String, TxtProperties) {
         bytes.extend([key.as_bytes(), b"=", &*value].concat());
     }
     (label, TxtProperties::from(&*bytes))
+}
+
+/// What a watcher is told at this moment.
+fn told(watcher: &mut Watcher) -> Option<Change> {
+    let mut cx = Context::from_waker(Waker::noop());
+    match pin!(watcher.next()).poll(&mut cx) {
+        Poll::Ready(change) => change,
+        Poll::Pending => None,
+    }
 }
 
 fn services(found: Found) -> Option<Vec<Service>> {
@@ -98,6 +110,26 @@ async fn a_watcher_is_synced_when_the_first_answers_have_settled() {
     assert_eq!(watcher.next().await, Some(Change::Synced));
     state.close();
     assert_eq!(watcher.next().await, None);
+}
+
+#[tokio::test]
+async fn a_watcher_of_a_name_is_synced_as_soon_as_a_lookup_of_it_is_done() {
+    let (mut state, start) = (state(), Instant::now());
+    state.search(start).unwrap();
+    let mut watcher = state.watch(Some(name()));
+    let mut other = state.watch(Some("nobody".parse().unwrap()));
+    let (label, txt) = announcement(&service(), start);
+    state.hear(&label, &txt, start);
+    state.advance(start);
+    assert_eq!(watcher.next().await, Some(Change::Added(service().into())));
+    let settled = start + Options::default().quiet;
+    state.advance(settled - Duration::from_millis(1));
+    assert!(told(&mut watcher).is_none());
+    state.advance(settled);
+    assert_eq!(told(&mut watcher), Some(Change::Synced));
+    assert!(told(&mut other).is_none());
+    state.advance(start + Options::default().query_limit);
+    assert_eq!(told(&mut other), Some(Change::Synced));
 }
 
 #[test]
