@@ -17,6 +17,8 @@ use crate::own::{Announcement, Say};
 /// The largest packet that is sent: what goes through every network in one piece, since IPv6 asks
 /// for an MTU of 1280 bytes, less its header of 40 bytes and that of UDP of 8.
 pub(crate) const MAX_PACKET: usize = 1232;
+/// The addresses of a node that only this machine can dial.
+const LOCAL: &str = "127.0.0.1,::1";
 /// How long whoever drops a daemon waits for room in its queue of commands.
 const DROPPED_WITHIN: Duration = Duration::from_millis(500);
 
@@ -65,34 +67,26 @@ impl Daemon {
                 self.daemon.unregister(&format!("{label}.{}", self.service_type)).map(drop)
             }
         };
-        taken(outcome)
+        Ok(answer(outcome)?.is_some())
     }
 
     /// Begins to listen, with nothing remembered of before. `None`: it has too much to do.
     pub(crate) fn browse(&self) -> Result<Option<Receiver<ServiceEvent>>> {
         // What is remembered would be told at once, more than the queue of events may hold.
-        if !taken(self.daemon.stop_browse(&self.service_type))? {
+        if answer(self.daemon.stop_browse(&self.service_type))?.is_none() {
             return Ok(None);
         }
-        match self.daemon.browse(&self.service_type) {
-            Ok(events) => Ok(Some(events)),
-            Err(mdns_sd::Error::Again) => Ok(None),
-            Err(error) => Err(gone(error)),
-        }
+        answer(self.daemon.browse(&self.service_type))
     }
 
     /// Is told something when all that was said before has been sent. `None`: too much to do.
     pub(crate) fn barrier(&self) -> Result<Option<Receiver<mdns_sd::DaemonStatus>>> {
-        match self.daemon.status() {
-            Ok(status) => Ok(Some(status)),
-            Err(mdns_sd::Error::Again) => Ok(None),
-            Err(error) => Err(gone(error)),
-        }
+        answer(self.daemon.status())
     }
 
     /// Is told how much it remembers, for [`weight`]. `None`: too much to do.
-    pub(crate) fn metrics(&self) -> Option<Receiver<Metrics>> {
-        self.daemon.get_metrics().ok()
+    pub(crate) fn metrics(&self) -> Result<Option<Receiver<Metrics>>> {
+        answer(self.daemon.get_metrics())
     }
 
     /// The label of an instance.
@@ -100,15 +94,18 @@ impl Daemon {
         name.strip_suffix(&self.service_type)?.strip_suffix('.')
     }
 
-    fn info(&self, Announcement { label, host, port, txt }: &Announcement) -> Result<ServiceInfo> {
+    fn info(&self, said: &Announcement) -> Result<ServiceInfo> {
+        let Announcement { label, host, port, is_local, txt } = said;
         let txt: Vec<TxtProperty> = txt.iter().cloned().map(TxtProperty::from).collect();
-        let info = ServiceInfo::new(&self.service_type, label, host, (), *port, txt);
+        // On each interface the library tells what has an address there.
+        let addresses = if *is_local { LOCAL } else { "" };
+        let info = ServiceInfo::new(&self.service_type, label, host, addresses, *port, txt);
         let mut info = info.map_err(|error| {
             Error::internal(format!("instance {label:?} cannot be told")).with_source(error)
         })?;
         // The names are unique by what is random in them.
         info.set_requires_probe(false);
-        Ok(info.enable_addr_auto())
+        Ok(if *is_local { info } else { info.enable_addr_auto() })
     }
 
     /// The thread says goodbye for what it still tells, unless it has nowhere to say it.
@@ -157,10 +154,11 @@ pub(crate) fn weight(metrics: &Metrics) -> usize {
     metrics.iter().map(count).fold(0, usize::saturating_add)
 }
 
-fn taken(outcome: mdns_sd::Result<()>) -> Result<bool> {
+/// `None`: its queue is full.
+fn answer<T>(outcome: mdns_sd::Result<T>) -> Result<Option<T>> {
     match outcome {
-        Ok(()) => Ok(true),
-        Err(mdns_sd::Error::Again) => Ok(false),
+        Ok(answer) => Ok(Some(answer)),
+        Err(mdns_sd::Error::Again) => Ok(None),
         Err(error) => Err(gone(error)),
     }
 }

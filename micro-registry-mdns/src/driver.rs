@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use mdns_sd::{DaemonStatus, Metrics, Receiver, ServiceEvent};
-use micro_core::{Error, LogThrottle, Result};
+use micro_core::{Error, ErrorKind, LogThrottle, Result};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, warn};
@@ -207,6 +207,10 @@ impl Driver {
                     state.push_back_say(say);
                     return Ok(false);
                 }
+                Err(error) if error.kind() == ErrorKind::Unavailable => {
+                    state.push_back_say(say);
+                    return Err(error);
+                }
                 Err(error) => warn!(%error, "an instance is not told to anybody"),
             }
         }
@@ -221,7 +225,7 @@ impl Driver {
         }
         if self.metrics.is_none() && Instant::now() >= self.weigh_at {
             self.weigh_at = Instant::now() + WEIGHED;
-            self.metrics = daemon.metrics();
+            self.metrics = daemon.metrics()?;
         }
         let passed = self.barrier.as_ref().map_or(*self.shared.done.borrow(), |(at, _)| *at);
         if revision > passed {

@@ -7,6 +7,7 @@ use micro_core::Result;
 use micro_core::registry::Service;
 use tokio::time::Instant;
 
+use crate::address;
 use crate::config::Options;
 use crate::description::Description;
 use crate::names;
@@ -38,6 +39,8 @@ pub(crate) struct Announcement {
     pub(crate) label: String,
     pub(crate) host: String,
     pub(crate) port: u16,
+    /// Whether only this machine may hear it.
+    pub(crate) is_local: bool,
     pub(crate) txt: Strings,
 }
 
@@ -72,6 +75,16 @@ struct OwnNode {
     until: Option<Instant>,
     repeat_at: Option<Instant>,
     renew_at: Instant,
+}
+
+impl Say {
+    /// Of which instance.
+    pub(crate) fn label(&self) -> &str {
+        match self {
+            Self::Announce(told) => &told.label,
+            Self::Withdraw(label) => label,
+        }
+    }
 }
 
 impl NodeKey {
@@ -140,6 +153,13 @@ impl Own {
         now: Instant,
         say: &mut VecDeque<Say>,
     ) -> Claimed {
+        let is_local = |service: &Service| {
+            service.nodes.first().is_some_and(|node| address::is_local(&node.address))
+        };
+        if self.nodes.get(&key).is_some_and(|old| is_local(&old.service) != is_local(&service)) {
+            // Others hear of it now, or do not any more: it is another instance.
+            self.deregister(&key, say);
+        }
         let (token, namespace) = (&*self.token, self.namespace.as_deref());
         let old = self.nodes.remove(&key);
         let (label, beat, old_parts) = match old {
@@ -189,6 +209,14 @@ impl Own {
             say.push_back(Say::Withdraw(names::part_of(&own.label, part_number(number))));
         }
         true
+    }
+
+    /// Whether this instance, or the one that it is a part of, is that of a node.
+    pub(crate) fn tells(&self, label: &str) -> bool {
+        let is_of = |own: &OwnNode| {
+            label.strip_prefix(&*own.label).is_some_and(|r| r.is_empty() || r.starts_with(' '))
+        };
+        self.nodes.values().any(is_of)
     }
 
     /// All that is registered.
@@ -244,23 +272,29 @@ impl Own {
 impl OwnNode {
     /// The parts before the head, so that whoever hears the head has them.
     fn announce(&self, token: &str, namespace: Option<&str>, say: &mut VecDeque<Say>) {
+        let is_local = address::is_local(self.address());
         for (index, data) in self.parts.iter().enumerate() {
             let number = part_number(index);
             let part = Part { revision: self.head.revision, number, data: data.clone() };
             let label = names::part_of(&self.label, number);
             let host = names::host_of(&label, token);
             let txt = part.encode(namespace);
-            say.push_back(Say::Announce(Announcement { label, host, port: 0, txt }));
+            say.push_back(Say::Announce(Announcement { label, host, port: 0, is_local, txt }));
         }
         self.announce_head(token, namespace, say);
     }
 
+    fn address(&self) -> &str {
+        self.service.nodes.first().map_or("", |node| &node.address)
+    }
+
     fn announce_head(&self, token: &str, namespace: Option<&str>, say: &mut VecDeque<Say>) {
-        let address = self.service.nodes.first().map_or("", |node| &node.address);
+        let address = self.address();
         say.push_back(Say::Announce(Announcement {
             label: self.label.clone(),
             host: names::host_of(&self.label, token),
-            port: port_of(address),
+            port: address::port(address),
+            is_local: address::is_local(address),
             txt: self.head.encode(namespace, &shown(&self.service)),
         }));
     }
@@ -271,17 +305,6 @@ fn shown(service: &Service) -> Vec<(&str, &str)> {
     let (id, address) =
         service.nodes.first().map_or(("", ""), |node| (node.id.as_str(), node.address.as_str()));
     vec![("name", &service.name), ("version", &service.version), ("id", id), ("address", address)]
-}
-
-/// The port, where an address has a host and a port, perhaps after a scheme and before a path.
-fn port_of(address: &str) -> u16 {
-    let rest = address.split_once("://").map_or(address, |(_, rest)| rest);
-    let host_and_port = rest.split(['/', '?']).next().unwrap_or_default();
-    let port = host_and_port.rsplit_once(':').and_then(|(host, port)| {
-        let is_host = !host.is_empty() && (!host.contains(':') || host.ends_with(']'));
-        if is_host { port.parse().ok() } else { None }
-    });
-    port.unwrap_or(0)
 }
 
 fn part_number(index: usize) -> u16 {

@@ -213,6 +213,7 @@ impl Peers {
             let had = peer.lease();
             peer.stand(head, lasts, now);
             if peer.describes(revision) {
+                self.incomplete.remove(label);
                 if had != Some(lease) {
                     self.describe_again(label);
                 }

@@ -10,8 +10,10 @@ use micro_core::registry::{
 use micro_core::{Error, PluginConfig, Result, async_trait};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout, timeout_at};
+use tracing::warn;
 
 use crate::NAME;
+use crate::address;
 use crate::config::Options;
 use crate::driver::{Shared, drive};
 use crate::interfaces::{self, Interface};
@@ -91,6 +93,21 @@ impl MdnsRegistry {
         self.0.shared.changed();
     }
 
+    /// A node that only this machine can dial is told on loopback alone, which may not be used.
+    fn warn_of_nobody(&self, service: &Service) {
+        let local = service.nodes.iter().find(|node| address::is_local(&node.address));
+        let Some(node) = local else { return };
+        let used = interfaces::present(&self.0.shared.options.interfaces).unwrap_or_default();
+        if !used.iter().any(if_addrs::Interface::is_loopback) {
+            warn!(
+                service = service.name,
+                address = node.address,
+                "nobody hears of a node that only this machine can dial: this registry does not \
+                 use loopback"
+            );
+        }
+    }
+
     /// Waits, bounded, until what was done in this revision has been sent.
     async fn settle(&self, revision: u64) -> Result<()> {
         self.wake();
@@ -142,6 +159,7 @@ impl Registry for MdnsRegistry {
     async fn register(&self, service: &Service, options: RegisterOptions) -> Result<()> {
         service.check()?;
         self.start()?;
+        self.warn_of_nobody(service);
         let revision = self.0.shared.state().register(service, options.ttl, Instant::now())?;
         // It is remembered, and said as soon as it can be.
         let _ = self.settle(revision).await;

@@ -216,7 +216,8 @@ impl State {
 
     /// The responder is a new one and knows nothing.
     pub(crate) fn say_all(&mut self, now: Instant) {
-        self.say.clear();
+        // Who leaves has to be told of all the same.
+        self.say.retain(|say| !self.own.tells(say.label()));
         self.own.say_all(now, &mut self.say);
     }
 

@@ -62,6 +62,14 @@ async fn two_network_namespaces_that_are_joined_find_each_other() {
     watcher.says("there").await;
     server.child.kill().await.unwrap();
     watcher.says("gone").await;
+
+    // What only this machine can dial is told on this machine alone.
+    let run_here = ["ip", "netns", "exec", &*here];
+    let mut server = Program::start(&run_here, &["register-both", "", port]);
+    server.says("registered").await;
+    let both = "10.213.0.1:4000 127.0.0.1:4000/AbCd";
+    Program::start(&run_here, &["list", "", port]).says(both).await;
+    Program::start(&run_there, &["list", "", port]).says("10.213.0.1:4000").await;
 }
 
 const LEASE: Duration = Duration::from_secs(2);
@@ -84,6 +92,18 @@ async fn role() {
             registry.register(&greeter("a", "x"), forever()).await.unwrap();
             say("registered");
             std::future::pending().await
+        }
+        "register-both" => {
+            let mut both = greeter("a", "10.213.0.1:4000");
+            both.nodes.extend(greeter("b", "127.0.0.1:4000/AbCd").nodes);
+            registry.register(&both, forever()).await.unwrap();
+            say("registered");
+            std::future::pending().await
+        }
+        "list" => {
+            let services = registry.list().await.unwrap();
+            let nodes = services.iter().flat_map(|service| &service.nodes);
+            say(&nodes.map(|node| node.address.as_str()).collect::<Vec<_>>().join(" "));
         }
         "find" => match registry.get(&name("greeter")).await {
             Ok(found) => {

@@ -167,19 +167,19 @@ fn what_has_no_room_in_all_parts_is_refused_with_both_sizes_and_nothing_is_regis
 }
 
 #[test]
-fn the_port_is_that_of_an_address_that_has_one() {
-    for (address, port) in [
-        ("127.0.0.1:4000", 4000),
-        ("127.0.0.1:4000/AbCd", 4000),
-        ("tls://host.example:443/x?y=1:2", 443),
-        ("[::1]:9", 9),
-        ("::1", 0),
-        ("a.nats.subject", 0),
-        ("a:b", 0),
-        (":80", 0),
-        ("host:65536", 0),
-        ("", 0),
-    ] {
-        assert_eq!(port_of(address), port, "{address}");
-    }
+fn whoever_moves_where_only_this_machine_can_dial_leaves_first() {
+    let (mut own, mut say, now) = (own(), VecDeque::new(), Instant::now());
+    let at = |address: &str| Service::new("greeter", "1").with_node(Node::new("a", address));
+    own.register(&at("10.0.0.7:1"), None, now, &mut say).unwrap();
+    own.register(&at("127.0.0.1:1"), None, now, &mut say).unwrap();
+    let local: Vec<(String, Option<bool>)> = say
+        .drain(..)
+        .map(|say| {
+            let is_local = if let Say::Announce(told) = &say { Some(told.is_local) } else { None };
+            (say.label().to_owned(), is_local)
+        })
+        .collect();
+    let [old, new] = ["greeter a K3F7Q2XZ-1", "greeter a K3F7Q2XZ-2"].map(str::to_owned);
+    let left = (old.clone(), Some(false));
+    assert_eq!(local, [left.clone(), left, (old, None), (new, Some(true))]);
 }

@@ -163,6 +163,21 @@ fn what_is_closed_says_goodbye_and_takes_nothing() {
 }
 
 #[test]
+fn a_new_responder_is_told_who_is_there_and_who_leaves() {
+    let (mut state, now) = (state(), Instant::now());
+    let mut both = service();
+    both.nodes.push(Node::new("2", "y"));
+    state.register(&both, None, now).unwrap();
+    state.deregister(&service());
+    state.say_all(now);
+    let told: Vec<(String, bool)> = std::iter::from_fn(|| state.pop_say())
+        .map(|say| (say.label().to_owned(), matches!(say, Say::Announce(_))))
+        .collect();
+    let (gone, here) = ("greeter 1 AAAAAAAA-1".to_owned(), "greeter 2 AAAAAAAA-2".to_owned());
+    assert_eq!(told, [(gone.clone(), true), (gone.clone(), true), (gone, false), (here, true)]);
+}
+
+#[test]
 fn an_instance_of_which_nothing_else_came_is_asked() {
     let mut state = state();
     state.ask_for("somebody".to_owned());
