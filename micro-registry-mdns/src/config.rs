@@ -6,6 +6,7 @@ use micro_core::registry::ServiceName;
 use micro_core::{Error, PluginConfig, Result};
 
 use crate::interfaces::Interface;
+use crate::record::LONGEST_LEASE;
 
 /// The port of multicast DNS (RFC 6762).
 const MDNS_PORT: u16 = 5353;
@@ -25,7 +26,7 @@ pub struct Options {
     /// How often in this time it is renewed, each time by a multicast packet to everybody. 3.
     pub renewals: u32,
     /// How long the first lookup waits for what may not be there: afterwards a name that was not
-    /// heard of is not found. 1.25 s, in which a browse asks twice: who has just said something
+    /// heard of is not found. 1.5 s, in which a browse asks twice: who has just said something
     /// must not say it again within a second.
     pub query_limit: Duration,
     /// The time without news after which the first lookup of a name that was found is done. 100 ms.
@@ -46,7 +47,7 @@ impl Default for Options {
             interfaces: Vec::new(),
             lease: Duration::from_secs(20),
             renewals: 3,
-            query_limit: Duration::from_millis(1250),
+            query_limit: Duration::from_millis(1500),
             quiet: Duration::from_millis(100),
             port: MDNS_PORT,
             max_nodes: 10_000,
@@ -138,7 +139,7 @@ impl Options {
     pub(crate) fn check(&self) -> Result<()> {
         let year = Duration::from_secs(365 * 24 * 3600);
         let times = [
-            ("lease", self.lease, Duration::from_millis(500), Duration::from_secs(3600)),
+            ("lease", self.lease, Duration::from_millis(500), LONGEST_LEASE),
             ("query_limit", self.query_limit, Duration::from_millis(1), year),
             ("quiet", self.quiet, Duration::ZERO, year),
         ];

@@ -24,6 +24,8 @@ const DROPPED_WITHIN: Duration = Duration::from_millis(500);
 
 /// What a record takes that the library remembers: measured, with the texts of its names.
 const RECORD: usize = 750;
+/// What the text of a record takes beside: ours have 1 KiB at most, others' may have 9 KiB.
+const TEXT: usize = 3 * 1024;
 /// What a timer takes.
 const TIMER: usize = 16;
 
@@ -143,7 +145,9 @@ impl std::fmt::Debug for Daemon {
 pub(crate) fn weight(metrics: &Metrics) -> usize {
     let count = |(key, count): (&String, &i64)| {
         let count = usize::try_from(*count).unwrap_or(0);
-        if key.starts_with("cached-") {
+        if key == "cached-txt" {
+            count.saturating_mul(RECORD + TEXT)
+        } else if key.starts_with("cached-") {
             count.saturating_mul(RECORD)
         } else if key == "timer" {
             count.saturating_mul(TIMER)

@@ -28,6 +28,8 @@ const RETRY: Duration = Duration::from_secs(1);
 const ANSWERS: Duration = Duration::from_secs(2);
 /// How often it is looked how much the thread remembers.
 pub(crate) const WEIGHED: Duration = Duration::from_secs(5);
+/// And once it remembers a good part of what it may.
+const WEIGHED_OFTEN: Duration = Duration::from_secs(1);
 /// How many events are taken in before watchers are told of them.
 const BATCH: usize = 256;
 /// And for how long: whoever looks something up waits meanwhile.
@@ -245,6 +247,9 @@ impl Driver {
     fn weigh(&mut self, metrics: Option<Metrics>) {
         self.metrics = None;
         let bytes = metrics.as_ref().map_or(0, daemon::weight);
+        if bytes > self.shared.options.max_bytes / 8 {
+            self.weigh_at = Instant::now() + WEIGHED_OFTEN;
+        }
         if bytes > self.shared.options.max_bytes {
             warn!(bytes, "multicast DNS is started again: it remembers too much");
             self.start_again(Instant::now());
@@ -285,9 +290,10 @@ impl Driver {
 
     fn hear(&mut self, first: Option<ServiceEvent>) {
         let (Some(events), Some(first)) = (&self.events, first) else {
-            // More came than there was room for: from the beginning, which is bounded too.
-            debug!("events of multicast DNS were lost; it is browsed anew");
-            self.events = None;
+            // More came than there was room for. Another browse of the same thread would tell all that
+            // it remembers at once, which may again be more.
+            debug!("events of multicast DNS were lost; it is started again");
+            self.start_again(Instant::now());
             return;
         };
         let now = Instant::now();

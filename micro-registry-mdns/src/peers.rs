@@ -31,6 +31,8 @@ const LATE: Duration = Duration::from_secs(1);
 const PARTS_ARE_LATE: Duration = Duration::from_millis(100);
 /// How often, less and less, missing parts are asked for until the next renewal.
 const TRIES: u32 = 6;
+/// How many parts are asked for at once: one packet that promises many is no reason to flood a network.
+const PARTS_AT_ONCE: usize = 16;
 
 /// What is known of others, without I/O and without a clock of its own.
 #[derive(Debug)]
@@ -323,7 +325,7 @@ impl Peers {
             }
             let parts = self.peers.get(label).map(Peer::missing_parts).unwrap_or_default();
             let ask = |number| Question::Text(names::part_of(label, number));
-            questions.extend(parts.into_iter().map(ask));
+            questions.extend(parts.into_iter().take(PARTS_AT_ONCE).map(ask));
         }
     }
 

@@ -14,7 +14,7 @@ pub(crate) const MAX_PARTS: u16 = 64;
 /// A node that says less or more is believed for so long.
 pub(crate) const SHORTEST_LEASE: Duration = Duration::from_millis(250);
 /// See [`SHORTEST_LEASE`].
-pub(crate) const LONGEST_LEASE: Duration = Duration::from_secs(3600);
+pub(crate) const LONGEST_LEASE: Duration = Duration::from_secs(300);
 /// As much of a name as people are shown.
 const SHOWN: usize = 80;
 const VERSION: &str = "1";

@@ -1,5 +1,11 @@
 //! Backends by flag, and what holds where a flag is not given.
-#![cfg(all(feature = "flags", feature = "memory", feature = "nats"))]
+#![cfg(all(
+    feature = "flags",
+    feature = "memory",
+    feature = "nats",
+    feature = "registry-mdns",
+    feature = "transport-tcp"
+))]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::sync::Arc;
@@ -42,9 +48,12 @@ async fn who_is_found_but_cannot_be_called_is_told_at_the_start_and_the_other_wa
     for (flag, words) in [
         (
             "--registry=nats",
-            ["transport memory", "registry nats", "cannot call", "there are: nats"],
+            ["transport memory", "registry nats", "cannot call", "there are: nats, tcp"],
         ),
-        ("--transport=nats", ["registry memory", "transport nats", "find", "there are: nats"]),
+        (
+            "--transport=nats",
+            ["registry memory", "transport nats", "find", "there are: mdns, nats"],
+        ),
     ] {
         let error = build(&[flag]).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
@@ -110,7 +119,7 @@ async fn a_bad_address_is_named_without_its_password() {
 fn an_unknown_name_lists_the_known_ones() {
     let error = build(&["--transport=grpc"]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
-    assert_eq!(error.to_string(), "no transport is called \"grpc\"; there are: memory, nats");
+    assert_eq!(error.to_string(), "no transport is called \"grpc\"; there are: memory, nats, tcp");
 }
 
 #[test]
