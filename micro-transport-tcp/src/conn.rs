@@ -58,8 +58,6 @@ pub(crate) enum Outcome {
 
 /// A partial packet up to here is read on in the buffer that all share.
 const SMALL: usize = 4 * 1024;
-/// How much is still read of a connection that is dropped.
-const UNREAD: usize = 16 * READ;
 /// A dialler that has sent so much of its first packet means it.
 const EARNEST: usize = 64 * 1024;
 
@@ -220,20 +218,9 @@ impl Conn {
     }
 }
 
-/// At once; but what came and was not read is taken first, where there is not too much of it: to
-/// close a socket with something unread destroys what is still on the way to the other side.
+/// At once, whatever is on the way.
 impl Drop for Conn {
     fn drop(&mut self) {
         self.shared.end();
-        if let Stage::Open { reading, buffer } = &mut self.stage {
-            let cx = &mut Context::from_waker(Waker::noop());
-            for _ in 0..UNREAD / READ {
-                buffer.clear();
-                buffer.reserve(READ);
-                if !matches!(poll_read_buf(pin!(&mut *reading), cx, buffer), Poll::Ready(Ok(1..))) {
-                    return;
-                }
-            }
-        }
     }
 }
