@@ -32,9 +32,10 @@ pub struct Options {
     pub quiet: Duration,
     /// The UDP port, another one than 5353 only where nobody else is to hear it: in tests.
     pub port: u16,
-    /// How many nodes of others are remembered. 10,000.
+    /// How many nodes of others are remembered, those who have just left included. 10,000.
     pub max_nodes: usize,
-    /// How many bytes of what they say. 64 MiB.
+    /// How many bytes of what they say, and how many more the library may take for what anybody
+    /// says before it is started again. 64 MiB.
     pub max_bytes: usize,
 }
 
@@ -119,7 +120,7 @@ impl Options {
     }
 
     /// The namespace, if there is one.
-    pub(crate) fn namespace(&self) -> Option<&str> {
+    pub(crate) fn namespace_if_any(&self) -> Option<&str> {
         self.namespace.as_deref().filter(|namespace| !namespace.is_empty())
     }
 
@@ -157,7 +158,7 @@ impl Options {
         if self.port == 0 {
             return Err(Error::invalid_input("registry option port is 0, which is no port"));
         }
-        let Some(namespace) = self.namespace() else { return Ok(()) };
+        let Some(namespace) = self.namespace_if_any() else { return Ok(()) };
         // What is a namespace for one registry is one for every other.
         if namespace.len() > LONGEST_NAMESPACE || ServiceName::new(namespace).is_err() {
             return Err(Error::invalid_input(format!(

@@ -18,6 +18,8 @@ pub(crate) enum Answer {
     Text(String, Vec<u8>),
 }
 
+/// As many as are asked at a time, more than any description has parts.
+pub(crate) const MOST_QUESTIONS: usize = 1024;
 const HEADER: usize = 12;
 const MAX_NAME: usize = 255;
 const MAX_LABEL: usize = 63;

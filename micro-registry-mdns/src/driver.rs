@@ -27,9 +27,11 @@ const RETRY: Duration = Duration::from_secs(1);
 /// How long answers to a question may come.
 const ANSWERS: Duration = Duration::from_secs(2);
 /// How often it is looked how much the thread remembers.
-const WEIGHED: Duration = Duration::from_secs(5);
+pub(crate) const WEIGHED: Duration = Duration::from_secs(5);
 /// How many events are taken in before watchers are told of them.
 const BATCH: usize = 256;
+/// And for how long: whoever looks something up waits meanwhile.
+const BATCH_TIME: Duration = Duration::from_millis(5);
 
 /// What the handles and the task share.
 #[derive(Debug)]
@@ -60,7 +62,7 @@ impl Shared {
     pub(crate) fn new(options: Options) -> Self {
         let token = names::token();
         Self {
-            service_type: names::service_type(options.namespace()),
+            service_type: names::service_type(options.namespace_if_any()),
             state: Mutex::new(State::new(options.clone(), token)),
             options,
             daemon: Mutex::new(Slot::Empty),
@@ -102,8 +104,11 @@ impl Shared {
     /// Ends the thread without a word to anybody. Its successor, if there may be one, has to be
     /// told everything.
     pub(crate) fn end_daemon(&self, for_ever: bool) {
-        let end = if for_ever { Slot::Ended } else { Slot::Empty };
-        let old = std::mem::replace(&mut *self.slot(), end);
+        let mut slot = self.slot();
+        let is_over = for_ever || matches!(*slot, Slot::Ended);
+        let old = std::mem::replace(&mut *slot, if is_over { Slot::Ended } else { Slot::Empty });
+        // Not under the lock: it may take a while.
+        drop(slot);
         drop(old);
     }
 
@@ -285,7 +290,8 @@ impl Driver {
         let Ok(daemon) = self.shared.daemon() else { return };
         let mut state = self.shared.state();
         let dropped = state.dropped();
-        let rest = std::iter::from_fn(|| events.try_recv().ok()).take(BATCH);
+        let more = || if now.elapsed() < BATCH_TIME { events.try_recv().ok() } else { None };
+        let rest = std::iter::from_fn(more).take(BATCH);
         for event in std::iter::once(first).chain(rest) {
             match event {
                 ServiceEvent::ServiceResolved(service) => {

@@ -86,7 +86,7 @@ impl Own {
     pub(crate) fn new(options: &Options, token: String) -> Self {
         Self {
             token,
-            namespace: options.namespace().map(str::to_owned),
+            namespace: options.namespace_if_any().map(str::to_owned),
             lease: options.lease,
             renewals: options.renewals,
             nodes: BTreeMap::new(),

@@ -14,7 +14,7 @@ use self::claims::{By, Claims};
 use self::peer::{Peer, Standing};
 use crate::config::Options;
 use crate::description::Description;
-use crate::dns::Question;
+use crate::dns::{MOST_QUESTIONS, Question};
 use crate::names;
 use crate::own::{Claimed, NodeKey};
 use crate::record::{Head, Part, Record};
@@ -25,6 +25,8 @@ const REMEMBERED: Duration = Duration::from_secs(5);
 const HEADLESS: Duration = Duration::from_secs(10);
 /// Who has said goodbye without saying that their lease ends is asked, and gone after so long.
 const DOUBTED: Duration = Duration::from_secs(1);
+/// Who looks so much later than was due has not listened either.
+const LATE: Duration = Duration::from_secs(1);
 /// Parts that are on their way need not be asked for.
 const PARTS_ARE_LATE: Duration = Duration::from_millis(100);
 /// How often, less and less, missing parts are asked for until the next renewal.
@@ -58,13 +60,13 @@ struct Missing {
 impl Peers {
     pub(crate) fn new(options: &Options) -> Self {
         Self {
-            view: View::new(options.max_nodes),
+            // It holds no more than the peers, and what is registered here always has room.
+            view: View::new(usize::MAX),
             peers: HashMap::new(),
             claims: Claims::default(),
             incomplete: BTreeMap::new(),
             bytes: 0,
-            // Beside the nodes there are those who have just left and those who are not whole yet.
-            max_peers: options.max_nodes.saturating_mul(2),
+            max_peers: options.max_nodes,
             max_bytes: options.max_bytes,
             next: None,
             news: None,
@@ -115,11 +117,15 @@ impl Peers {
     /// Whom to ask now. Whose lease has ended is gone.
     pub(crate) fn due(&mut self, now: Instant) -> Vec<Question> {
         let mut questions = Vec::new();
-        if self.next.is_some_and(|next| next <= now) {
+        if let Some(due) = self.next.filter(|next| *next <= now) {
+            let late = now > due + LATE;
             self.next = None;
             let mut ended = Vec::new();
             let mut next: Option<Instant> = None;
             for (label, peer) in &mut self.peers {
+                if late && peer.ends() <= now {
+                    peer.spare(now, now + DOUBTED);
+                }
                 if peer.ends() <= now {
                     ended.push(label.clone());
                     continue;
@@ -261,8 +267,16 @@ impl Peers {
             self.claims.remove(&old, &By::Other(label.to_owned()));
             self.show(&old);
         }
-        self.claims.set(&key, By::Other(label.to_owned()), since, None);
-        self.show(&key);
+        let by = By::Other(label.to_owned());
+        self.claims.set(&key, by.clone(), since, None);
+        if self.claims.winner(&key).is_some_and(|(winner, _)| *winner == by)
+            && let Some(peer) = self.peers.get(label)
+        {
+            // As it was read: to read it once more takes time.
+            self.view.insert(peer.leased(service), |_| None);
+        } else {
+            self.show(&key);
+        }
     }
 
     /// Its lease is another one.
@@ -292,7 +306,7 @@ impl Peers {
             By::Other(label) => self.peers.get(label).and_then(Peer::service),
         };
         if let Some(service) = service {
-            self.dropped += self.view.insert(service, |_| None) as u64;
+            self.view.insert(service, |_| None);
         }
     }
 
@@ -303,6 +317,9 @@ impl Peers {
             }
             missing.at = now + Duration::from_millis(100 << missing.tries);
             missing.tries += 1;
+            if questions.len() >= MOST_QUESTIONS {
+                continue;
+            }
             let parts = self.peers.get(label).map(Peer::missing_parts).unwrap_or_default();
             let ask = |number| Question::Text(names::part_of(label, number));
             questions.extend(parts.into_iter().map(ask));

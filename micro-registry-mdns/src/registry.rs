@@ -94,6 +94,10 @@ impl MdnsRegistry {
     /// Waits, bounded, until what was done in this revision has been sent.
     async fn settle(&self, revision: u64) -> Result<()> {
         self.wake();
+        self.sent(revision).await
+    }
+
+    async fn sent(&self, revision: u64) -> Result<()> {
         timeout(SENT, self.0.shared.done(revision)).await.map_err(|_| {
             Error::unavailable(format!("multicast DNS did not send what it was told in {SENT:?}"))
         })
@@ -159,6 +163,7 @@ impl Registry for MdnsRegistry {
             let Shared { options, .. } = &*self.0.shared;
             let interfaces = interfaces::present(&options.interfaces)?;
             let mut names: Vec<&str> = interfaces.iter().map(|i| i.name.as_str()).collect();
+            names.sort_unstable();
             names.dedup();
             return Err(Error::not_found(format!(
                 "service {name}: nobody answers to that name by multicast DNS on {}",
@@ -195,7 +200,12 @@ impl Registry for MdnsRegistry {
             (state.is_closed(), state.close())
         };
         let used = self.0.task.lock().unwrap_or_else(PoisonError::into_inner).is_some();
-        let told = if was_closed || !used { Ok(()) } else { self.settle(revision).await };
+        let told = match (used, was_closed) {
+            (false, _) => Ok(()),
+            (true, false) => self.settle(revision).await,
+            // Somebody else may be waiting for the same. There is no task to wake after that.
+            (true, true) => self.sent(revision).await,
+        };
         self.0.end();
         told
     }

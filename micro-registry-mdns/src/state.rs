@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use crate::config::Options;
-use crate::dns::{Answer, Question};
+use crate::dns::{Answer, MOST_QUESTIONS, Question};
 use crate::own::{NodeKey, Own, Say};
 use crate::peers::Peers;
 use crate::record;
@@ -21,8 +21,6 @@ const ASKED: [Duration; 3] =
     [Duration::ZERO, Duration::from_millis(250), Duration::from_millis(650)];
 /// How many times [`Options::quiet`] a list of everything waits at least.
 const QUIET_OF_LISTS: u32 = 4;
-/// More than any description has parts.
-const MOST_QUESTIONS: usize = 1024;
 
 #[derive(Debug)]
 pub(crate) struct State {
@@ -186,7 +184,7 @@ impl State {
         if self.own.is_own(label) || self.closed {
             return;
         }
-        match record::decode(txt, self.options.namespace()) {
+        match record::decode(txt, self.options.namespace_if_any()) {
             Ok(record) => self.peers.hear(label, record, now),
             Err(why) => {
                 self.garbage += 1;

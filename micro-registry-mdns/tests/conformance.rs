@@ -1,4 +1,5 @@
 //! The contract of the interface, over multicast on loopback, also behind `Box` and `Arc`.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
 

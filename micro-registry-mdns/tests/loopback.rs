@@ -1,4 +1,5 @@
 //! What goes beyond the contract, over multicast on loopback.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
 
@@ -65,6 +66,21 @@ async fn who_closes_is_gone_at_once() {
         took.push(seen);
     }
     assert!(took.iter().min() < Some(&Duration::from_millis(300)), "{took:?}");
+}
+
+#[tokio::test]
+async fn whoever_closes_what_another_is_closing_waits_for_the_goodbye() {
+    let network = Loopback::new();
+    let (here, there) = (network.registry(), network.registry());
+    let mut watched = Observer::synced(&there).await;
+    here.register(&greeter("a", "x"), forever()).await.unwrap();
+    watched.until(&["greeter 1 a x"]).await;
+    let (first, second) = tokio::join!(here.close(), here.close());
+    first.unwrap();
+    second.unwrap();
+    // Far less than a lease.
+    assert!(watched.until(&[]).await < Duration::from_secs(5));
+    here.close().await.unwrap();
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! What other processes see: of one that is killed, and of one in another network namespace.
 //!
 //! The programs are this test binary itself, started again.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
 
@@ -22,7 +23,7 @@ async fn a_killed_process_leaves_every_view_at_the_end_of_its_lease() {
     let registry = network.registry();
     let mut watched = Observer::synced(&registry).await;
     let port = network.port().to_string();
-    let mut server = Program::start(&[], &["register", "loopback", &port]).await;
+    let mut server = Program::start(&[], &["register", "loopback", &port]);
     server.says("registered").await;
     watched.until(&["greeter 1 a x"]).await;
     let killed = Instant::now();
@@ -44,17 +45,21 @@ async fn two_network_namespaces_that_are_joined_find_each_other() {
     let [here, there] = joined.namespaces.clone();
     let port = "5353";
     // By the name of the interface on one side, by address on the other.
-    let mut server =
-        Program::start(&["ip", "netns", "exec", &here], &["register", "veth0", port]).await;
+    let mut server = Program::start(&["ip", "netns", "exec", &here], &["register", "veth0", port]);
     server.says("registered").await;
     let run_there = ["ip", "netns", "exec", &*there];
-    let mut client = Program::start(&run_there, &["find", "10.213.0.2", port]).await;
+    let mut client = Program::start(&run_there, &["find", "10.213.0.2", port]);
     client.says("found greeter 1 a x").await;
-    let mut watcher = Program::start(&run_there, &["watch", "veth0", port]).await;
+    let mut watcher = Program::start(&run_there, &["watch", "veth0", port]);
     watcher.says("there").await;
     // On all interfaces it finds others too; on loopback it does not.
-    Program::start(&run_there, &["find", "", port]).await.says("found greeter 1 a x").await;
-    Program::start(&run_there, &["find", "loopback", port]).await.says("not found").await;
+    Program::start(&run_there, &["find", "", port]).says("found greeter 1 a x").await;
+    Program::start(&run_there, &["find", "loopback", port]).says("not found").await;
+    // Without its cable it is gone, and found again when it is back.
+    ip(&format!("-n {here} link set veth0 down")).await.unwrap();
+    watcher.says("gone").await;
+    ip(&format!("-n {here} link set veth0 up")).await.unwrap();
+    watcher.says("there").await;
     server.child.kill().await.unwrap();
     watcher.says("gone").await;
 }
@@ -90,10 +95,12 @@ async fn role() {
         },
         "watch" => {
             let mut watched = Observer::synced(&registry).await;
-            watched.until(&["greeter 1 a x"]).await;
-            say("there");
-            watched.until(&[]).await;
-            say("gone");
+            loop {
+                watched.until(&["greeter 1 a x"]).await;
+                say("there");
+                watched.until(&[]).await;
+                say("gone");
+            }
         }
         _ => panic!("{role} is no role"),
     }
@@ -111,7 +118,7 @@ struct Program {
 
 impl Program {
     /// Starts it in a role, by this command if there is one.
-    async fn start(by: &[&str], role: &[&str; 3]) -> Self {
+    fn start(by: &[&str], role: &[&str; 3]) -> Self {
         let this = std::env::current_exe().unwrap();
         let mut command = match by {
             [] => Command::new(this),

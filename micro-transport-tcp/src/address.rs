@@ -62,6 +62,9 @@ const LOOPBACK: Host = Host::Ip(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST));
 /// What every system can name a Unix socket, at least.
 #[cfg(unix)]
 const PATH_MOST: usize = 100;
+/// The length of a fresh socket's name, `ID.sock`.
+#[cfg(unix)]
+const SOCKET_NAME: usize = ID_DIGITS + ".sock".len();
 
 impl Id {
     /// One that nobody guesses.
@@ -118,6 +121,9 @@ impl Listen {
         #[cfg(unix)]
         if let Some(path) = unix_path(address) {
             let folder = path.ends_with('/');
+            if folder && path.len() + SOCKET_NAME > PATH_MOST {
+                return Err(flawed("a socket in this folder has a path longer than 100 bytes"));
+            }
             let path = socket_path(path).map_err(flawed)?;
             let spot = if folder { Spot::UnixIn(path) } else { Spot::Unix(path) };
             return Ok(Self { tls: false, spot });

@@ -1,6 +1,9 @@
 //! What can be set.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
+
+use crate::frames::LONGEST;
 
 /// Options of a [`TcpTransport`](crate::TcpTransport).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,13 +46,17 @@ pub struct Options {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Keepalive {
-    /// For how long nothing comes before it is asked. 15 s.
+    /// For how long nothing comes before it is asked, in whole seconds as `interval`. 15 s.
     pub idle: Duration,
     /// How long an answer is waited for. 5 s.
     pub interval: Duration,
     /// How often it is asked. 3.
     pub probes: u32,
 }
+
+/// What every system takes.
+const SECONDS: RangeInclusive<u64> = 1..=32_767;
+const PROBES: RangeInclusive<u32> = 1..=127;
 
 impl Default for Options {
     fn default() -> Self {
@@ -77,6 +84,22 @@ impl Default for Keepalive {
 }
 
 impl Options {
+    /// Why they cannot be.
+    pub(crate) fn flaw(&self) -> Option<&'static str> {
+        let Keepalive { idle, interval, probes } = self.keepalive;
+        let fits = |time: Duration| SECONDS.contains(&time.as_secs());
+        if !u32::try_from(self.max_packet).is_ok_and(|max| max <= LONGEST) {
+            Some("a packet has less than 4 GiB")
+        } else if self.queue_packets == 0 || self.queue_bytes == 0 {
+            Some("a queue without room takes nothing, ever")
+        } else if !fits(idle) || !fits(interval) || !PROBES.contains(&probes) {
+            // Whoever set them on a socket would fail at each connection.
+            Some("keepalive counts whole seconds, 1 to 32,767, and 1 to 127 probes")
+        } else {
+            None
+        }
+    }
+
     /// Sets [`max_packet`](Self::max_packet).
     #[must_use]
     pub fn with_max_packet(mut self, bytes: usize) -> Self {

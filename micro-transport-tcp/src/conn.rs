@@ -1,6 +1,6 @@
 //! One connection, as the receiver drives it.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -9,13 +9,14 @@ use std::time::Duration;
 use bytes::BytesMut;
 use micro_core::transport::Arrival;
 use micro_core::{Error, ErrorKind, Result};
+use tokio::task::coop::unconstrained;
 use tokio::time::{Sleep, sleep};
 use tokio_util::io::poll_read_buf;
 
 use crate::dropped::Reason;
 use crate::frames::READ;
 use crate::out::Phase;
-use crate::peer::{Held, Shared};
+use crate::peer::{Ended, Held, Shared};
 use crate::reader::{End, READS, Reader, Turn};
 use crate::stream::{Reading, Stream};
 
@@ -38,6 +39,10 @@ pub(crate) struct Conn {
     half_open: bool,
     /// It was closed here, and what was taken is being written.
     lingers: bool,
+    /// How many packets the receiver has handed on.
+    heard: u64,
+    /// How much of a first packet had come when it got its time anew.
+    earned: usize,
 }
 
 enum Stage {
@@ -58,7 +63,9 @@ pub(crate) enum Outcome {
 
 /// A partial packet up to here is read on in the buffer that all share.
 const SMALL: usize = 4 * 1024;
-/// A dialler that has sent so much of its first packet means it.
+/// How much is still read of a connection that is dropped.
+const UNREAD: usize = 16 * READ;
+/// A dialler that has sent so much more of its first packet gets the time for one anew.
 const EARNEST: usize = 64 * 1024;
 
 impl Conn {
@@ -67,7 +74,7 @@ impl Conn {
         let waker = Waker::from(shared.clone());
         let timer = Some(Box::pin(sleep(timeout)));
         let stage = Stage::Opening(opening);
-        Self { shared, waker, stage, timer, half_open, lingers: false }
+        Self { shared, waker, stage, timer, half_open, lingers: false, heard: 0, earned: 0 }
     }
 
     pub(crate) fn is_half_open(&self) -> bool {
@@ -150,12 +157,18 @@ impl Conn {
             scratch.extend_from_slice(&own);
             own = scratch;
         }
-        let mut reader = Reader { shared: &self.shared, peer: None, half_open: self.half_open };
+        let (shared, half_open, heard) = (&self.shared, self.half_open, &mut self.heard);
+        let mut reader = Reader { shared, peer: None, half_open, heard };
         let read = reader.read(reading, &mut own, cx, turn);
-        if self.half_open && (!reader.half_open || own.len() >= EARNEST) {
-            (self.half_open, self.timer) = (false, None);
-        }
         drop(reader);
+        if self.heard > 0 {
+            if !self.lingers {
+                (self.half_open, self.timer) = (false, None);
+            }
+        } else if self.shared.target.is_none() && own.len() >= self.earned + EARNEST {
+            (self.half_open, self.earned) = (false, own.len());
+            self.timer = Some(Box::pin(sleep(self.shared.hub.options.half_open_timeout)));
+        }
         if borrows {
             *buffer = BytesMut::from(&own[..]);
             *turn.scratch = own;
@@ -164,6 +177,9 @@ impl Conn {
         }
         match read {
             Poll::Pending => Outcome::Lives,
+            Poll::Ready(End::Farewell(heard)) => {
+                self.over_since(turn, "it said farewell", |taken| taken.saturating_sub(heard))
+            }
             Poll::Ready(End::Eof) => self.over(turn, "it was closed"),
             Poll::Ready(End::Failed(error)) => self.over(turn, &error.to_string()),
             Poll::Ready(End::TooLong(error)) => {
@@ -173,11 +189,12 @@ impl Conn {
         }
     }
 
-    /// Writes what was taken, says that this is all, and waits until the other side has said so,
+    /// Writes what was taken, says farewell, and waits until the other side has said so,
     /// too: what came and was not read when a socket is closed would destroy what it has not read.
     fn wind_up(&mut self, cx: &mut Context<'_>, turn: &mut Turn<'_>) -> Outcome {
         let Stage::Open { reading, buffer } = &mut self.stage else { return Outcome::Lives };
         *buffer = BytesMut::new();
+        self.shared.say_farewell(self.heard);
         if self.shared.poll_write(cx).is_ready() {
             let _ = self.shared.poll_shutdown(cx);
         }
@@ -196,7 +213,8 @@ impl Conn {
 
     /// Nobody was reached, or nobody greeted.
     fn unopened(&self, turn: &mut Turn<'_>, reason: Reason, error: &Error) -> Outcome {
-        let (was, packets) = self.shared.end();
+        self.take_leave();
+        let Ended { was, unwritten: packets, .. } = self.shared.end();
         if self.shared.target.is_none() {
             self.shared.hub.counters.count(reason, &self.shared.remote, error);
         } else {
@@ -208,8 +226,30 @@ impl Conn {
         Outcome::Over
     }
 
+    /// Says farewell, as far as the system takes it.
+    fn take_leave(&self) {
+        self.shared.say_farewell(self.heard);
+        at_once(|cx| {
+            if self.shared.poll_write(cx).is_ready() {
+                let _ = self.shared.poll_shutdown(cx);
+            }
+        });
+    }
+
     fn over(&self, turn: &mut Turn<'_>, why: &str) -> Outcome {
-        let (was, packets) = self.shared.end();
+        self.over_since(turn, why, |_| 0)
+    }
+
+    /// `unheard`: how many of the packets that were taken are known not to have been heard, beside
+    /// those that were not written in full.
+    fn over_since(
+        &self,
+        turn: &mut Turn<'_>,
+        why: &str,
+        unheard: impl FnOnce(u64) -> u64,
+    ) -> Outcome {
+        let Ended { was, unwritten, taken } = self.shared.end();
+        let packets = unwritten.max(unheard(taken));
         tracing::trace!(remote = &*self.shared.remote, packets, why, "a connection is over");
         if let (Phase::Open | Phase::Broken, Some(Held::By(peer))) = (was, self.shared.peer()) {
             turn.arrivals.push(Arrival::Closed { peer, packets });
@@ -218,9 +258,32 @@ impl Conn {
     }
 }
 
-/// At once, whatever is on the way.
+/// At once, with a farewell if the system takes it. What came and was not read is taken first, where
+/// there is not too much of it: to close a socket with something unread destroys what is still on
+/// the way to the other side.
 impl Drop for Conn {
     fn drop(&mut self) {
+        self.take_leave();
         self.shared.end();
+        let Stage::Open { reading, buffer } = &mut self.stage else { return };
+        at_once(|cx| {
+            for _ in 0..UNREAD / READ {
+                buffer.clear();
+                buffer.reserve(READ);
+                if !matches!(poll_read_buf(pin!(&mut *reading), cx, buffer), Poll::Ready(Ok(1..))) {
+                    break;
+                }
+            }
+        });
     }
+}
+
+/// Does what needs no waiting, whatever the task that this runs in has done before: an exhausted
+/// budget would look like a socket that is not ready.
+fn at_once(mut act: impl FnMut(&mut Context<'_>)) {
+    let acting = unconstrained(poll_fn(|cx| {
+        act(cx);
+        Poll::Ready(())
+    }));
+    let _ = pin!(acting).poll(&mut Context::from_waker(Waker::noop()));
 }

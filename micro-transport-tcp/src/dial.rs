@@ -10,23 +10,27 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::address::{Host, Id, Place, Target};
 use crate::conn::Opened;
+use crate::frames::LONGEST;
 use crate::greeting::{Greeting, Role};
-use crate::hub::Hub;
+use crate::hub::{Hub, after};
 use crate::stream::{self, Stream, failed};
 
 /// Tries all ways to this address, one after the other.
 pub(crate) async fn dial(target: Target, hub: Arc<Hub>) -> Result<Opened> {
-    let deadline = Instant::now() + hub.options.connect_timeout;
+    let deadline = after(hub.options.connect_timeout);
     let (host, port) = match &target.place {
         Place::Tcp(host, port) => (host, *port),
         #[cfg(unix)]
         Place::Unix(path) => return greet(unix(path, deadline).await?, &target, &hub).await,
     };
     #[cfg(target_os = "linux")]
-    if let Some(stream) = beside(&target, &hub).await
-        && let Ok(opened) = greet(stream, &target, &hub).await
     {
-        return Ok(opened);
+        // Half of the time, so that one that is silent leaves some for the other ways.
+        let share = Instant::now() + deadline.saturating_duration_since(Instant::now()) / 2;
+        let attempt = async { greet(beside(&target, &hub).await?, &target, &hub).await.ok() };
+        if let Ok(Some(opened)) = timeout_at(share, attempt).await {
+            return Ok(opened);
+        }
     }
     let addresses = match host {
         Host::Ip(ip) => vec![(*ip, port).into()],
@@ -91,7 +95,7 @@ fn opened(stream: Box<dyn Stream>, ours: &Greeting, theirs: &Greeting) -> Opened
 }
 
 fn max_packet(hub: &Hub) -> u32 {
-    u32::try_from(hub.options.max_packet).unwrap_or(u32::MAX)
+    u32::try_from(hub.options.max_packet).unwrap_or(LONGEST).min(LONGEST)
 }
 
 /// The Unix socket beside a TCP listener on this machine, if it is ours or root's: nobody else

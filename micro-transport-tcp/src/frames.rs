@@ -1,4 +1,5 @@
-//! Packets as frames of a stream of bytes: the length in four bytes, big endian, and the packet.
+//! Packets as frames of a stream of bytes: the length in four bytes, big endian, and the packet. A
+//! length that no packet has begins the farewell.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -7,11 +8,15 @@ use std::io::IoSlice;
 use bytes::{Buf, Bytes, BytesMut};
 
 const HEAD: usize = 4;
+/// What the farewell has in place of a length.
+const FAREWELL: u32 = u32::MAX;
+/// A packet is shorter.
+pub(crate) const LONGEST: u32 = FAREWELL - 1;
 /// How many packets one write takes at most.
 pub(crate) const AT_ONCE: usize = 64;
-/// A packet up to here is copied out of the buffer that it was read into, so that whoever keeps a
-/// small one keeps no large buffer.
-const COPIED: usize = 2 * 1024;
+/// A packet up to here, or of less than a quarter of what is behind it, is copied out of the buffer
+/// that it was read into, so that whoever keeps a small one keeps no large buffer.
+const COPIED: usize = 16 * 1024;
 /// A buffer for one frame grows by no more than it already holds, but by this at least: a length
 /// alone reserves little.
 pub(crate) const READ: usize = 64 * 1024;
@@ -26,15 +31,30 @@ pub(crate) struct Frames {
     written: usize,
 }
 
+/// What comes over a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Frame {
+    Packet(Bytes),
+    /// The last word of a side that ends in order: how many packets it has heard.
+    Farewell(u64),
+}
+
 /// A frame that is longer than a packet may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TooLong(pub(crate) usize);
 
 impl Frames {
-    /// A packet has fewer bytes than 2³².
+    /// The packet has [`LONGEST`] bytes at most.
     pub(crate) fn push(&mut self, packet: Bytes) {
         self.bytes += packet.len();
         self.frames.push_back(((packet.len() as u32).to_be_bytes(), packet));
+    }
+
+    /// Counts as a packet until it has been written.
+    pub(crate) fn push_farewell(&mut self, heard: u64) {
+        let heard = Bytes::copy_from_slice(&heard.to_be_bytes());
+        self.bytes += heard.len();
+        self.frames.push_back((FAREWELL.to_be_bytes(), heard));
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -97,9 +117,13 @@ impl Frames {
     }
 }
 
-/// Takes the next packet off the front, if it is there in full.
-pub(crate) fn next(buffer: &mut BytesMut, max: usize) -> Result<Option<Bytes>, TooLong> {
+/// Takes the next frame off the front, if it is there in full.
+pub(crate) fn next(buffer: &mut BytesMut, max: usize) -> Result<Option<Frame>, TooLong> {
     let Some(size) = size(buffer) else { return Ok(None) };
+    if buffer.starts_with(&FAREWELL.to_be_bytes()) {
+        let heard = buffer[HEAD..].first_chunk().map(|heard| u64::from_be_bytes(*heard));
+        return Ok(heard.map(Frame::Farewell));
+    }
     if size > max {
         return Err(TooLong(size));
     }
@@ -107,12 +131,12 @@ pub(crate) fn next(buffer: &mut BytesMut, max: usize) -> Result<Option<Bytes>, T
         return Ok(None);
     }
     buffer.advance(HEAD);
-    if size <= COPIED {
+    if size <= COPIED || size < buffer.capacity() / 4 {
         let packet = Bytes::copy_from_slice(&buffer[..size]);
         buffer.advance(size);
-        return Ok(Some(packet));
+        return Ok(Some(Frame::Packet(packet)));
     }
-    Ok(Some(buffer.split_to(size).freeze()))
+    Ok(Some(Frame::Packet(buffer.split_to(size).freeze())))
 }
 
 /// How much room the next read is worth.
@@ -175,12 +199,49 @@ mod tests {
             let (mut buffer, mut out) = (BytesMut::new(), Vec::new());
             for part in [&whole[..cut], &whole[cut..]] {
                 buffer.extend_from_slice(part);
-                while let Some(packet) = next(&mut buffer, COPIED + 1).unwrap() {
+                while let Some(Frame::Packet(packet)) = next(&mut buffer, COPIED + 1).unwrap() {
                     out.push(packet);
                 }
             }
             assert_eq!(out, packets, "cut at {cut}");
             assert!(buffer.is_empty());
+        }
+    }
+
+    #[test]
+    fn whoever_keeps_a_small_packet_keeps_no_large_buffer() {
+        for (size, room, shares) in
+            [(3_000, READ, false), (COPIED + 1, COPIED, true), (READ, 100 * READ, false)]
+        {
+            let mut buffer = BytesMut::with_capacity(HEAD + size + room);
+            buffer.extend_from_slice(&(size as u32).to_be_bytes());
+            buffer.resize(HEAD + size + 1, 0);
+            let Some(Frame::Packet(packet)) = next(&mut buffer, size).unwrap() else {
+                panic!("no packet")
+            };
+            assert_eq!(packet.is_unique(), !shares, "{size} of {room}");
+        }
+    }
+
+    #[test]
+    fn a_farewell_comes_after_the_packets_and_is_no_frame_too_long() {
+        let mut frames = Frames::default();
+        frames.push("last".into());
+        frames.push_farewell(3);
+        let whole = written(&frames);
+        for cut in 0..=whole.len() {
+            let (mut buffer, mut out) = (BytesMut::from(&whole[..cut]), Vec::new());
+            while let Some(frame @ Frame::Packet(_)) = next(&mut buffer, 4).unwrap() {
+                out.push(frame);
+            }
+            buffer.extend_from_slice(&whole[cut..]);
+            while let Some(frame) = next(&mut buffer, 4).unwrap() {
+                out.push(frame.clone());
+                if frame == Frame::Farewell(3) {
+                    break;
+                }
+            }
+            assert_eq!(out, [Frame::Packet("last".into()), Frame::Farewell(3)], "cut at {cut}");
         }
     }
 

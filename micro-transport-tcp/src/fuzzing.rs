@@ -8,7 +8,7 @@ use std::io::IoSlice;
 use bytes::{Bytes, BytesMut};
 
 use crate::address::{Id, Listen, Place, Spot, Target};
-use crate::frames::{self, AT_ONCE, Frames, READ};
+use crate::frames::{self, AT_ONCE, Frame, Frames, READ};
 use crate::greeting::{Greeting, HEAD};
 
 /// A property that does not hold, in words.
@@ -56,12 +56,14 @@ pub fn connection(data: &[u8]) -> Result<bool, Flaw> {
 type Read = (Vec<Bytes>, Option<Vec<u8>>);
 
 fn read(bytes: &[u8], step: usize, max: usize) -> Result<Read, Flaw> {
-    let (mut buffer, mut packets) = (BytesMut::new(), Vec::new());
+    let (mut buffer, mut packets, mut over) = (BytesMut::new(), Vec::new(), false);
     for part in bytes.chunks(step) {
         buffer.extend_from_slice(part);
-        loop {
+        while !over {
             match frames::next(&mut buffer, max) {
-                Ok(Some(packet)) => packets.push(packet),
+                Ok(Some(Frame::Packet(packet))) => packets.push(packet),
+                // What is behind it nobody reads.
+                Ok(Some(Frame::Farewell(_))) => over = true,
                 Ok(None) => break,
                 Err(_) => return Ok((packets, None)),
             }
@@ -105,7 +107,7 @@ pub fn address(text: &str) -> Result<bool, Flaw> {
         other => other.is_ok(),
     };
     let Ok(target) = Target::parse(text) else { return Ok(listens) };
-    #[cfg_attr(not(unix), allow(irrefutable_let_patterns, reason = "there is no other place"))]
+    #[cfg_attr(not(unix), allow(irrefutable_let_patterns, reason = "there is TCP alone"))]
     if let Place::Tcp(host, port) = &target.place {
         hold(*port != 0, "port 0 can be dialled")?;
         let id = target.id.as_ref().map_or(String::new(), |id| format!("/{id}"));

@@ -5,9 +5,11 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Wake};
+use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
 use micro_core::transport::PeerId;
+use tokio::time::Instant;
 
 use crate::config::Options;
 use crate::dropped::Counters;
@@ -126,6 +128,12 @@ impl Wake for Doorbell {
         self.rung.store(true, Ordering::Release);
         self.hub.receiver.wake();
     }
+}
+
+/// So much later; what the clock cannot say is far enough.
+pub(crate) fn after(time: Duration) -> Instant {
+    const FAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+    Instant::now() + time.min(FAR)
 }
 
 /// Locks what nobody panics in the middle of.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use micro_core::Result;
 use micro_core::transport::{Arrival, Incoming, PeerId};
+use tokio::task::coop::has_budget_remaining;
 use tokio::time::{Sleep, sleep};
 
 use crate::conn::{Conn, Outcome};
@@ -23,7 +24,7 @@ use crate::reader::{AT_ONCE, BYTES_AT_ONCE, Turn};
 use crate::stream::Stream;
 
 /// How many connections are accepted before those that are there have their turn.
-const ACCEPTS: usize = 64;
+const ACCEPTS: usize = 16;
 /// How long nothing is accepted when that failed, for want of file descriptors mostly.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -147,9 +148,10 @@ impl TcpIncoming {
             },
         };
         let scratch = &mut self.scratch;
-        let mut turn = Turn { arrivals, packets: spent.packets, bytes: spent.bytes, scratch };
+        let Spent { packets, bytes, read } = *spent;
+        let mut turn = Turn { arrivals, packets, bytes, read, scratch };
         let outcome = conn.drive(&mut turn);
-        (spent.packets, spent.bytes) = (turn.packets, turn.bytes);
+        *spent = Spent { packets: turn.packets, bytes: turn.bytes, read: turn.read };
         if outcome == Outcome::Over {
             self.remove(id);
         } else if !conn.is_half_open() {
@@ -180,6 +182,7 @@ fn begin(shared: &Arc<Shared>) -> Option<Conn> {
 struct Spent {
     packets: usize,
     bytes: usize,
+    read: usize,
 }
 
 impl Incoming for TcpIncoming {
@@ -191,11 +194,20 @@ impl Incoming for TcpIncoming {
         self.hub.take_ready(&mut self.ready);
         while out.len() - before < AT_ONCE
             && spent.bytes < BYTES_AT_ONCE
+            && spent.read < BYTES_AT_ONCE
+            && has_budget_remaining()
             && let Some(shared) = self.ready.pop_front()
         {
             self.drive(&shared, out, &mut spent);
         }
-        if out.len() > before { Poll::Ready(Ok(())) } else { Poll::Pending }
+        if out.len() > before {
+            return Poll::Ready(Ok(()));
+        }
+        if !self.ready.is_empty() {
+            // The task has had its time: those whose turn it was not are first in the next one.
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
     }
 }
 
@@ -204,6 +216,8 @@ impl Drop for TcpIncoming {
         if let Some(door) = &self.door {
             door.listening.stop();
         }
+        // They say farewell.
+        self.conns.clear();
         for waiting in self.hub.end().into_iter().chain(self.ready.drain(..)) {
             waiting.end();
         }

@@ -110,10 +110,12 @@ impl Listening {
 
     /// The next connection, and where it comes from; `None` when nobody listens any more.
     pub(crate) fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Accepted>>> {
-        let state = lock(&self.state);
-        let Some(doors) = &state.doors else { return Poll::Ready(None) };
-        for door in doors {
-            if let Poll::Ready(accepted) = door.poll_accept(cx) {
+        let mut state = lock(&self.state);
+        let Some(doors) = &mut state.doors else { return Poll::Ready(None) };
+        for at in 0..doors.len() {
+            if let Poll::Ready(accepted) = doors[at].poll_accept(cx) {
+                // A crowd at this one keeps nobody from the others.
+                doors.rotate_left(at + 1);
                 return Poll::Ready(Some(accepted));
             }
         }

@@ -20,6 +20,8 @@ pub(crate) struct Out {
     /// How many packets were taken, and how many have left the process.
     pub(crate) taken: u64,
     pub(crate) left: u64,
+    /// The last word is said: nothing may be written after it.
+    pub(crate) farewell: bool,
     /// Something that was written may not have left yet.
     pub(crate) unflushed: bool,
     /// The receiver's turn in which it was written to last.
@@ -52,6 +54,7 @@ impl Out {
             max_packet,
             taken: 0,
             left: 0,
+            farewell: false,
             unflushed: false,
             written_in: None,
             awaited: false,
@@ -114,7 +117,7 @@ impl Out {
             // TLS may hold some of it back; TCP does not.
             ready!(Pin::new(&mut *writing).poll_flush(cx))?;
             self.unflushed = false;
-            self.left = self.taken - self.frames.len() as u64;
+            self.left = self.taken.saturating_sub(self.frames.len() as u64);
         }
         Poll::Ready(Ok(()))
     }

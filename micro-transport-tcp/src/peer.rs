@@ -120,18 +120,28 @@ impl Shared {
         }
     }
 
-    /// Takes nothing from now on: the phase that it was in, and how many packets had not been
-    /// written in full.
-    pub(crate) fn end(&self) -> (Phase, u64) {
+    /// What is written last: how many packets of the other side were heard. Said once.
+    pub(crate) fn say_farewell(&self, heard: u64) {
+        let mut out = lock(&self.out);
+        if out.writing.is_some() && !std::mem::replace(&mut out.farewell, true) {
+            if out.phase.takes() {
+                out.phase = Phase::Closing;
+            }
+            out.frames.push_farewell(heard);
+        }
+    }
+
+    /// Takes nothing from now on.
+    pub(crate) fn end(&self) -> Ended {
         let mut out = lock(&self.out);
         let was = std::mem::replace(&mut out.phase, Phase::Over);
-        let unwritten = out.frames.clear();
+        let (unwritten, taken) = (out.frames.clear(), out.taken);
         let writing = out.writing.take();
         drop(out);
         drop(writing);
         self.hub.live().remove(&self.id);
         self.changed.notify_waiters();
-        (was, unwritten)
+        Ended { was, unwritten, taken }
     }
 
     /// Closes it here.
@@ -202,7 +212,8 @@ impl Shared {
         }
     }
 
-    /// Returns when what was taken so far has left, or is known not to.
+    /// Returns when what was taken so far has left, or is known not to; of a peer that is closing
+    /// when the other side has heard all of it.
     pub(crate) async fn flushed(&self) {
         let target = lock(&self.out).taken;
         loop {
@@ -210,7 +221,8 @@ impl Shared {
             changed.as_mut().enable();
             {
                 let mut out = lock(&self.out);
-                if out.left >= target || out.phase == Phase::Over || out.phase == Phase::Broken {
+                let left = out.left >= target && out.phase != Phase::Closing;
+                if left || out.phase == Phase::Over || out.phase == Phase::Broken {
                     return;
                 }
                 out.watched = true;
@@ -238,6 +250,14 @@ impl Shared {
             changed.await;
         }
     }
+}
+
+/// How a peer was when it ended.
+pub(crate) struct Ended {
+    pub(crate) was: Phase,
+    /// How many packets had not been written in full.
+    pub(crate) unwritten: u64,
+    pub(crate) taken: u64,
 }
 
 /// Whether somebody still holds a peer.

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use micro_core::transport::{Peer, Port};
 use micro_core::{Error, Result};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 
 use crate::address::{Host, Target, host_and_port};
-use crate::hub::Hub;
+use crate::hub::{Hub, after};
 use crate::listening::Listening;
 use crate::peer::Shared;
 use crate::reachable::reachable;
@@ -78,7 +78,7 @@ impl Port for TcpPort {
     }
 
     async fn flush(&self) -> Result<()> {
-        let deadline = Instant::now() + self.hub.options.linger;
+        let deadline = after(self.hub.options.linger);
         let waiting: Vec<Arc<Shared>> = self.hub.live().values().cloned().collect();
         for peer in waiting {
             if timeout_at(deadline, peer.flushed()).await.is_err() {

@@ -5,11 +5,11 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::BytesMut;
+use bytes::{BufMut, BytesMut};
 use micro_core::transport::{Arrival, Peer};
 use tokio_util::io::poll_read_buf;
 
-use crate::frames;
+use crate::frames::{self, Frame};
 use crate::peer::{Held, Shared};
 use crate::stream::Reading;
 
@@ -18,6 +18,8 @@ pub(crate) struct Turn<'a> {
     pub(crate) arrivals: &'a mut Vec<Arrival>,
     pub(crate) packets: usize,
     pub(crate) bytes: usize,
+    /// How many bytes were read, whole packets or not.
+    pub(crate) read: usize,
     /// What small packets are read into, of whichever connection.
     pub(crate) scratch: &'a mut BytesMut,
 }
@@ -27,9 +29,13 @@ pub(crate) const AT_ONCE: usize = 256;
 pub(crate) const BYTES_AT_ONCE: usize = 4 << 20;
 /// How often one connection is read from before the others have their turn.
 pub(crate) const READS: usize = 4;
+/// How many bytes are read of one before that, but for the last read, and how many at once.
+const READ_OF_ONE: usize = 256 * 1024;
 
 /// How reading ends.
 pub(crate) enum End {
+    /// In order: so many of our packets were heard.
+    Farewell(u64),
     Eof,
     Failed(io::Error),
     TooLong(frames::TooLong),
@@ -41,6 +47,8 @@ pub(crate) struct Reader<'a> {
     pub(crate) peer: Option<Peer>,
     /// No packet has come of it.
     pub(crate) half_open: bool,
+    /// How many packets of it were heard.
+    pub(crate) heard: &'a mut u64,
 }
 
 impl Reader<'_> {
@@ -53,10 +61,12 @@ impl Reader<'_> {
         turn: &mut Turn<'_>,
     ) -> Poll<End> {
         let max_packet = self.shared.hub.options.max_packet;
+        let before = turn.read;
         for _ in 0..READS {
             while !turn.is_over() {
                 let packet = match frames::next(buffer, max_packet) {
-                    Ok(Some(packet)) => packet,
+                    Ok(Some(Frame::Packet(packet))) => packet,
+                    Ok(Some(Frame::Farewell(heard))) => return Poll::Ready(End::Farewell(heard)),
                     Ok(None) => break,
                     Err(error) => return Poll::Ready(End::TooLong(error)),
                 };
@@ -66,16 +76,18 @@ impl Reader<'_> {
                 };
                 turn.packets += 1;
                 turn.bytes += packet.len();
+                *self.heard += 1;
                 turn.arrivals.push(Arrival::Packet { peer, packet });
             }
-            if turn.is_over() {
+            if turn.is_over() || turn.read - before >= READ_OF_ONE {
                 break;
             }
             buffer.reserve(frames::room(buffer));
-            match poll_read_buf(pin!(&mut *reading), cx, buffer) {
+            let mut room = (&mut *buffer).limit(READ_OF_ONE);
+            match poll_read_buf(pin!(&mut *reading), cx, &mut room) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(0)) => return Poll::Ready(End::Eof),
-                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Ok(bytes)) => turn.read += bytes,
                 Poll::Ready(Err(error)) => return Poll::Ready(End::Failed(error)),
             }
         }

@@ -1,6 +1,8 @@
 //! A connection, whatever it runs over.
 
 use std::io;
+#[cfg(target_os = "linux")]
+use std::time::Duration;
 
 use micro_core::{Error, ErrorKind, Result};
 use socket2::{SockRef, TcpKeepalive};
@@ -44,7 +46,11 @@ pub(crate) fn set_up(stream: &TcpStream, keepalive: Keepalive) -> io::Result<()>
     let socket = SockRef::from(stream);
     socket.set_tcp_keepalive(&times)?;
     #[cfg(target_os = "linux")]
-    socket.set_tcp_user_timeout(Some(idle + interval * probes))?;
+    {
+        // The system counts milliseconds in 31 bits.
+        let most = Duration::from_millis(i32::MAX.unsigned_abs().into());
+        socket.set_tcp_user_timeout(Some((idle + interval * probes).min(most)))?;
+    }
     Ok(())
 }
 

@@ -86,8 +86,8 @@ impl TcpTransport {
         }
         let tls = Loaded::load(&options, listen.tls, files)?.map(Arc::new);
         listen.tls = tls.is_some();
-        if u32::try_from(options.max_packet).is_err() {
-            return Err(Error::invalid_input("a packet has less than 4 GiB"));
+        if let Some(flaw) = options.flaw() {
+            return Err(Error::invalid_input(flaw));
         }
         Ok(Self { listen, options, tls, counters: Arc::default() })
     }

@@ -61,9 +61,33 @@ async fn anybody_can_be_dialled_who_greets_and_frames_packets() {
     framed.send(Bytes::from("answer")).await.unwrap();
     assert_eq!(client.packet().await.1, "answer");
     peer.close();
-    assert!(framed.next().await.is_none(), "it says that it closes");
-    drop(framed);
+    let (mut stream, mut farewell) = (framed.into_inner(), Vec::new());
+    stream.read_to_end(&mut farewell).await.unwrap();
+    assert_eq!(farewell, b"\xff\xff\xff\xff\x00\x00\x00\x00\x00\x00\x00\x01", "one was heard");
+    drop(stream);
     assert!(client.rest().is_empty(), "a closed peer yields nothing");
+}
+
+#[tokio::test]
+async fn whoever_says_farewell_says_how_much_was_heard() {
+    let mut server = End::server(patient()).await;
+    for (heard, unheard) in [(0, 3), (1, 2), (3, 0), (u64::MAX, 0)] {
+        let mut stream = TcpStream::connect(server.place()).await.unwrap();
+        stream.write_all(GREETING).await.unwrap();
+        stream.write_all(b"\x00\x00\x00\x05hello").await.unwrap();
+        let (peer, _) = server.packet().await;
+        for packet in ["a", "b", "c"] {
+            send(&peer, packet).await;
+        }
+        server.port.flush().await.unwrap();
+        let farewell = [&[0xff; 4][..], &u64::to_be_bytes(heard)].concat();
+        for part in farewell.chunks(5) {
+            stream.write_all(part).await.unwrap();
+        }
+        assert_eq!(server.closed().await, (vec![], unheard), "{heard} were heard");
+        assert!(!send(&peer, "too late").await);
+    }
+    assert_eq!(server.transport.dropped().total(), 0);
 }
 
 #[tokio::test]
@@ -96,7 +120,7 @@ async fn a_frame_too_long_ends_its_peer_and_is_counted() {
     let mut server = End::server(patient().with_max_packet(1_000)).await;
     let mut stream = TcpStream::connect(server.place()).await.unwrap();
     stream.write_all(GREETING).await.unwrap();
-    stream.write_all(b"\x00\x00\x00\x02ok\xff\xff\xff\xff").await.unwrap();
+    stream.write_all(b"\x00\x00\x00\x02ok\xff\xff\xff\xfe").await.unwrap();
     let (_peer, packet) = server.packet().await;
     assert_eq!(packet, "ok");
     assert_eq!(server.closed().await, (vec![], 0));

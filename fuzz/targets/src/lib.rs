@@ -11,6 +11,7 @@ mod echo;
 mod envelope;
 mod error;
 mod header;
+mod mdns_record;
 pub mod mutate;
 mod registry_result;
 pub mod seeds;
@@ -24,6 +25,7 @@ pub use self::connection::connection;
 pub use self::envelope::envelope;
 pub use self::error::error;
 pub use self::header::header;
+pub use self::mdns_record::mdns_record;
 pub use self::registry_result::registry_result;
 pub use self::service::service;
 pub use self::session::session;
@@ -41,12 +43,13 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 11] = [
     Target { name: "address_list", run: address_list },
     Target { name: "connection", run: connection },
     Target { name: "envelope", run: envelope },
     Target { name: "error", run: error },
     Target { name: "header", run: header },
+    Target { name: "mdns_record", run: mdns_record },
     Target { name: "registry_result", run: registry_result },
     Target { name: "service", run: service },
     Target { name: "session", run: session },

@@ -62,6 +62,9 @@ pub fn all() -> io::Result<Seeds> {
             }
         }
     }
+    for (name, input) in micro_registry_mdns::fuzzing::samples() {
+        add(&mut seeds, "mdns_record", name, input);
+    }
     for (target, texts) in BY_HAND {
         for (index, text) in texts.iter().enumerate() {
             add(&mut seeds, target, &format!("hand-{index:02}"), *text);
@@ -97,7 +100,7 @@ fn streaming(messages: &[Value]) -> String {
 }
 
 /// A greeting, and what follows it, of the TCP transport.
-const CONNECTIONS: [&[u8]; 11] = [
+const CONNECTIONS: [&[u8]; 12] = [
     b"GET / HTTP/1.1\r\n\r\n",
     b"\x9emicro\r\n\x01\x01\x05\x06\x00\x00\x00\x00",
     b"\x9emicro\r\n\x01\x01\x05\x00\x01\x00\x00\x00\x00\x00\x00\x05hello\x00\x00\x00\x00",
@@ -106,12 +109,13 @@ const CONNECTIONS: [&[u8]; 11] = [
     b"\x9emicro\r\n\x01\x02\x06\x00\x00\x00\xff\x01a\x00\x00\x00\x01a\x00\x00\x00\x02bc",
     b"\x9emicro\r\n\x01\x01\x05\x00\x00\x00\x04\x00\x00\x00\x00\x04four\x00\x00\x00\x05fiveX",
     b"\x9emicro\r\n\x01\x01\x05\xff\xff\xff\xff\x00\xff\xff\xff\xff",
+    b"\x9emicro\r\n\x01\x01\x05\x00\x00\x00\x04\x00\x00\x00\x00\x01a\xff\xff\xff\xff\0\0\0\0\0\0\0\x01b",
     b"\x9emicro\r\n\x01\x03\x05\x00\x01\x00\x00\x00",
     b"\x9emicro\r\n\x00\x01\x05\x00\x01\x00\x00\x00",
     b"\x9emicro\r\n\x01\x01\x06\x00\x01\x00\x00\x02i",
 ];
 
-const BY_HAND: [(&str, &[&str]); 9] = [
+const BY_HAND: [(&str, &[&str]); 10] = [
     (
         "address_list",
         &[
@@ -166,6 +170,20 @@ const BY_HAND: [(&str, &[&str]); 9] = [
             "{}",
             r#"{"a":"1","A":"2","a":"3"}"#,
             r#"{"micro-id":"0","":"","x-Micro-Id":"1"}"#,
+        ],
+    ),
+    (
+        "mdns_record",
+        &[
+            "",
+            "\x09txtvers=1\x07lease=0\x06beat=2\x07since=1",
+            "\x09txtvers=1\x0alease=1000\x06beat=1\x07since=1\x05rev=1\x07parts=2",
+            "\x09txtvers=1\x06part=1\x05rev=1\x04d0=x\x04d2=y",
+            "\x09txtvers=1\x06ns=red\x07lease=1\x06beat=1\x07since=1\x05rev=1",
+            "\x09txtvers=1\x19lease=18446744073709551615\x06beat=1\x07since=1\x05rev=f",
+            "\x7f",
+            r#"{"name":"a","nodes":[{"id":"1"}]}"#,
+            r#"{"name":"a b","nodes":[{"id":"1"}]}"#,
         ],
     ),
     (

@@ -45,6 +45,7 @@ targets! {
     envelope,
     error,
     header,
+    mdns_record,
     registry_result,
     service,
     session,

@@ -160,7 +160,8 @@ pub trait Port: Send + Sync {
     /// `Unavailable` if the network could not be told.
     async fn stop_listening(&self) -> Result<()>;
 
-    /// Waits, bounded, until what `try_send` took so far has left the process.
+    /// Waits, bounded, until what `try_send` took so far has left the process; of peers that were
+    /// closed, where the wire tells it, until the other end has it.
     ///
     /// # Errors
     /// `Unavailable`.

@@ -50,7 +50,7 @@ struct Described {
     revision: u64,
     key: NodeKey,
     data: Vec<u8>,
-    /// How many bytes the data is unpacked.
+    /// How many bytes it takes unpacked.
     unpacked: usize,
 }
 
@@ -78,6 +78,17 @@ impl Peer {
         }
         if self.describes(revision) {
             self.parts.clear();
+        }
+    }
+
+    /// Nobody listened while its lease ran out: it is asked, and believed until then, once.
+    pub(super) fn spare(&mut self, now: Instant, until: Instant) {
+        if let Standing::Here { lasts, doubted, .. } = &mut self.standing
+            && doubted.is_none()
+        {
+            *lasts = until;
+            *doubted = Some(until);
+            self.ask_at = now;
         }
     }
 
@@ -177,10 +188,14 @@ impl Peer {
     /// The service with its node, as it describes it.
     pub(super) fn service(&self) -> Option<Service> {
         let Described { revision, data, .. } = self.described.as_ref()?;
-        let (mut service, _) = Description::read(data, *revision)?;
+        Description::read(data, *revision).map(|(service, _)| self.leased(service))
+    }
+
+    /// With its lease.
+    pub(super) fn leased(&self, mut service: Service) -> Service {
         let lease = self.lease();
         service.nodes.iter_mut().for_each(|node| node.lease = lease);
-        Some(service)
+        service
     }
 
     pub(super) fn lease(&self) -> Option<Duration> {
@@ -226,7 +241,7 @@ impl Peer {
     /// Its bytes before and now.
     pub(super) fn weigh(&mut self, label: &str) -> (usize, usize) {
         let parts: usize = self.parts.values().map(|data| data.len() + 64).sum();
-        let described = self.described.as_ref().map_or(0, |d| d.data.len() + 2 * d.unpacked);
+        let described = self.described.as_ref().map_or(0, |d| d.data.len() + d.unpacked);
         let bytes = OVERHEAD + 2 * label.len() + parts + described;
         (std::mem::replace(&mut self.bytes, bytes), bytes)
     }

@@ -1,6 +1,8 @@
-use micro_core::registry::Node;
+use micro_core::registry::{Endpoint, Node};
+use miniz_oxide::deflate::compress_to_vec;
 
 use super::*;
+use crate::description::hash;
 use crate::record::MAX_PARTS;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -124,7 +126,7 @@ fn a_description_in_parts_is_known_when_all_are_there_in_any_order() {
             let label = if which == 0 { "a".to_owned() } else { format!("a {which}") };
             peers.hear(&label, all[which].clone(), now);
         }
-        assert_eq!(peers.get("greeter"), [told.clone()]);
+        assert_eq!(peers.get("greeter"), std::slice::from_ref(&told));
         assert!(!peers.is_incomplete());
     }
 }
@@ -195,6 +197,17 @@ fn of_two_who_claim_one_node_the_later_counts_and_the_other_when_it_leaves() {
 }
 
 #[test]
+fn who_was_the_later_one_and_says_something_else_since_earlier_counts_no_more() {
+    let (mut peers, now) = (peers(), Instant::now());
+    peers.hear("a", head(&service("1", "a"), 1, 2000), now);
+    peers.hear("b", head(&service("1", "b"), 1, 1500), now);
+    assert_eq!(addresses(&peers), ["a"]);
+    // Its clock was put back.
+    peers.hear("a", head(&service("1", "new"), 2, 1000), now);
+    assert_eq!(addresses(&peers), ["b"]);
+}
+
+#[test]
 fn a_renewal_of_a_node_that_describes_its_service_otherwise_changes_nothing() {
     let (mut peers, now) = (peers(), Instant::now());
     let red = |beat| {
@@ -232,6 +245,7 @@ fn neither_more_nodes_nor_more_bytes_are_kept_than_allowed() {
     }
     assert!(small.bytes <= 20_000 && small.bytes > 10_000, "{}", small.bytes);
     small.due(now + 20 * SECOND);
+    small.due(now + 20 * SECOND + DOUBTED);
     assert_eq!((small.bytes, small.peers.len(), small.get("greeter").len()), (0, 0, 0));
 }
 
@@ -264,4 +278,60 @@ fn parts_without_a_head_are_forgotten_and_only_of_two_revisions_kept() {
     assert_eq!(peers.peers.len(), 1, "a part whose name is not that of a part is nobody's");
     peers.due(now + HEADLESS);
     assert_eq!(peers.bytes, 0);
+}
+
+#[test]
+fn who_found_no_room_is_known_when_there_is_some() {
+    let now = Instant::now();
+    let mut few = Peers::new(&Options::default().with_max_nodes(1));
+    few.hear("a", head(&service("1", "x"), 1, 1), now);
+    few.hear("b", head(&service("2", "y"), 1, 1), now);
+    assert_eq!(addresses(&few), ["x"]);
+    few.hear("a", farewell(2), now);
+    // As long as it is remembered that somebody left, they take their room.
+    let forgotten = now + REMEMBERED;
+    few.due(forgotten);
+    few.hear("b", head(&service("2", "y"), 2, 1), forgotten);
+    assert_eq!(addresses(&few), ["y"]);
+}
+
+#[test]
+fn there_is_room_for_what_is_registered_here_however_many_others_there_are() {
+    let now = Instant::now();
+    let mut few = Peers::new(&Options::default().with_max_nodes(1));
+    few.hear("a", head(&service("1", "x"), 1, 1), now);
+    let own = service("2", "own");
+    few.claim(Claimed { key: NodeKey::of(&own).unwrap(), service: own, since: 1 });
+    assert_eq!(addresses(&few), ["x", "own"]);
+}
+
+#[test]
+fn who_could_not_listen_asks_before_others_are_gone() {
+    let (mut peers, now) = (peers(), Instant::now());
+    peers.hear("a", head(&service("1", "x"), 1, 1), now);
+    peers.hear("b", head(&service("2", "y"), 1, 1), now);
+    // Stopped for a minute, with what was heard meanwhile still to be read.
+    let mut now = now + 60 * SECOND;
+    assert_eq!(peers.due(now).len(), 2);
+    assert_eq!(addresses(&peers), ["x", "y"]);
+    peers.hear("a", head(&service("1", "x"), 9, 1), now);
+    now += DOUBTED;
+    peers.due(now);
+    assert_eq!(addresses(&peers), ["x"]);
+}
+
+#[test]
+fn what_is_small_as_it_came_counts_for_what_it_takes() {
+    let now = Instant::now();
+    let mut peers = Peers::new(&Options::default().with_max_bytes(4 << 20));
+    let mut large = service("1", "x");
+    large.endpoints = vec![Endpoint::default(); 30_000];
+    let text = serde_json::to_string(&large).unwrap();
+    let text = text.replace(&serde_json::to_string(&large.endpoints[0]).unwrap(), "{}");
+    let data = compress_to_vec(text.as_bytes(), 8);
+    let revision = hash(&data);
+    assert!(data.len() < 1000, "{}", data.len());
+    let head = Head { lease: SECOND, beat: 1, since: 1, revision, parts: 0, data };
+    peers.hear("a", Record::Head(head), now);
+    assert!(peers.list().is_empty(), "{} bytes are counted", peers.bytes);
 }

@@ -1,5 +1,6 @@
 //! A network that no other test has.
 #![allow(dead_code, reason = "each test binary uses a part of it")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
@@ -99,9 +100,10 @@ impl Observer {
         let change = tokio::time::timeout(LIMIT, self.watcher.next()).await;
         let change =
             change.unwrap_or_else(|_| panic!("nothing changes; {:?}", self.nodes)).unwrap();
-        let replaced = match &change {
-            Change::Added(service) | Change::Updated(service) | Change::Removed(service) => service,
-            _ => return change,
+        let (Change::Added(replaced) | Change::Updated(replaced) | Change::Removed(replaced)) =
+            &change
+        else {
+            return change;
         };
         self.changes += 1;
         self.services.retain(|s| (&s.name, &s.version) != (&replaced.name, &replaced.version));

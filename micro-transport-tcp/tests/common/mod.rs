@@ -150,6 +150,7 @@ pub(crate) fn garbage() -> Vec<Vec<u8>> {
         // An acceptor's, as whoever is connected to itself hears it.
         b"\x9emicro\r\n\x01\x02\x05\x00\x10\x00\x00\x00".to_vec(),
         greeted(&[0xff; 4]),
+        greeted(b"\xff\xff\xff\xfe"),
         greeted(&[0, 0]),
         greeted(b"\x00\x00\x00\x0aabc"),
         greeted(b"\x06\x00\x00\x00and then nothing"),

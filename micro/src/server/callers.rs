@@ -73,6 +73,13 @@ impl Callers {
         self.sessions.remove(&peer)
     }
 
+    /// Closes and forgets all.
+    pub(super) fn leave(&mut self) {
+        for conn in self.sessions.drain().map(|(_, conn)| conn) {
+            conn.peer.close();
+        }
+    }
+
     /// Forgets those who were silent for too long. Returns those whose streams ended by that.
     pub(super) fn sweep(&mut self) -> Vec<Arc<Conn>> {
         let (idle, now) = (self.idle, Instant::now());

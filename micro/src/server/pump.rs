@@ -58,10 +58,17 @@ pub(super) struct Serving {
 /// The task that serves, until it is dropped.
 pub(super) struct Pump {
     serving: Arc<Serving>,
-    /// Asks the task to say when all that has arrived has been dealt with.
-    catch_up: mpsc::Sender<oneshot::Sender<()>>,
+    asks: mpsc::Sender<Ask>,
     _abort: DropGuard,
     _task: AbortOnDropHandle<()>,
+}
+
+/// What the task is asked for, and who is told when it is done.
+enum Ask {
+    /// To deal with all that has arrived.
+    CatchUp(oneshot::Sender<()>),
+    /// To say goodbye to all callers.
+    Leave(oneshot::Sender<()>),
 }
 
 impl Serving {
@@ -91,11 +98,11 @@ impl Serving {
     }
 
     pub(super) fn start(self: &Arc<Self>, incoming: Box<dyn Incoming>) -> Pump {
-        let (catch_up, asked) = mpsc::channel(1);
+        let (asks, asked) = mpsc::channel(1);
         let task = tokio::spawn(self.clone().serve(incoming, asked));
         Pump {
             serving: self.clone(),
-            catch_up,
+            asks,
             _abort: self.abort.clone().drop_guard(),
             _task: AbortOnDropHandle::new(task),
         }
@@ -104,7 +111,7 @@ impl Serving {
     async fn serve(
         self: Arc<Self>,
         mut incoming: Box<dyn Incoming>,
-        mut asked: mpsc::Receiver<oneshot::Sender<()>>,
+        mut asked: mpsc::Receiver<Ask>,
     ) {
         let mut callers = Callers::new(&self.options, self.hub.dropped.clone());
         let mut arrivals = Vec::new();
@@ -131,8 +138,15 @@ impl Serving {
                     self.deal_with(&mut arrivals, &mut callers);
                 }
                 Some(ask) = asked.recv() => {
+                    let done = match ask {
+                        Ask::CatchUp(done) => done,
+                        Ask::Leave(done) => {
+                            callers.leave();
+                            done
+                        }
+                    };
                     // Whoever asked may have given up.
-                    let _ = ask.send(());
+                    let _ = done.send(());
                 }
                 _ = sweep.tick() => {
                     self.interrupted(&callers, &mut interruptions);
@@ -375,18 +389,24 @@ impl Pump {
         let serving = &self.serving;
         serving.stopping.store(true, Ordering::Release);
         let stopped = serving.hub.port.stop_listening().await;
-        let (caught_up, told) = oneshot::channel();
-        if self.catch_up.send(caught_up).await.is_ok() {
-            // Otherwise the port is over, and nothing can come.
-            let _ = told.await;
-        }
+        self.ask(Ask::CatchUp).await;
         serving.tasks.close();
         if tokio::time::timeout_at(end_streams, serving.tasks.wait()).await.is_err() {
             serving.end_streams.cancel();
             serving.tasks.wait().await;
         }
         serving.hub.drained().await;
+        // Where the wire has a word for it, so that each knows what was heard and what was not.
+        self.ask(Ask::Leave).await;
         serving.hub.port.flush().await.and(stopped)
+    }
+
+    /// Returns when the task has done it, or is over: then nothing can come.
+    async fn ask(&self, what: impl FnOnce(oneshot::Sender<()>) -> Ask) {
+        let (done, told) = oneshot::channel();
+        if self.asks.send(what(done)).await.is_ok() {
+            let _ = told.await;
+        }
     }
 
     pub(super) fn running(&self) -> usize {

@@ -1,0 +1,79 @@
+//! Whatever anybody sends, over multicast on loopback.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use micro_core::Registry;
+use micro_core::registry::{Node, Service};
+use micro_registry_mdns::fuzzing::{announcements, packet};
+use micro_registry_mdns::{MdnsRegistry, Options};
+use support::{LIMIT, Loopback, Observer, forever, greeter};
+
+fn stranger(number: usize) -> Service {
+    Service::new(format!("stranger-{number}"), "1").with_node(Node::new("a", "x"))
+}
+
+#[tokio::test]
+async fn broken_packets_harm_nothing() {
+    let network = Loopback::new();
+    let (here, there) = (network.registry(), network.registry());
+    let mut watched = Observer::synced(&there).await;
+    let mut random = fastrand::Rng::with_seed(1);
+    let (label, txt) = announcements(&stranger(0)).remove(0);
+    let whole = packet(&label, &txt);
+    for length in 0..whole.len() {
+        network.send(&whole[..length]);
+        let mut broken = whole.clone();
+        broken[length] = random.u8(..);
+        // One of them may be whole: another letter in a name.
+        if broken[length] != whole[length] {
+            network.send(&broken);
+        }
+        let noise: Vec<u8> = (0..length).map(|_| random.u8(..)).collect();
+        network.send(&noise);
+    }
+    // A packet may be lost among so many.
+    let begin = Instant::now();
+    for number in 0_usize.. {
+        if there.dropped_records() > 0 {
+            break;
+        }
+        assert!(begin.elapsed() < LIMIT, "garbage is not seen as such");
+        network.send(&packet(&format!("garbage {number}"), b"\x09txtvers=1\x07lease=1"));
+        tokio::task::yield_now().await;
+    }
+    here.register(&greeter("a", "x"), forever()).await.unwrap();
+    while !watched.nodes.contains(&"greeter 1 a x".to_owned()) {
+        watched.next().await;
+    }
+}
+
+#[tokio::test]
+async fn no_more_nodes_are_remembered_than_allowed_and_ones_own_always_are() {
+    let network = Loopback::new();
+    let few = |options: Options| MdnsRegistry::with_options(options.with_max_nodes(10)).unwrap();
+    let registry = few(network.options());
+    let mut watched = Observer::synced(&registry).await;
+    for number in 0..500 {
+        let (_, txt) = announcements(&stranger(number)).remove(0);
+        let packet = packet(&format!("stranger {number}"), &txt);
+        // One at a time, and again if it was lost on the way.
+        let mut sent: Option<Instant> = None;
+        while watched.nodes.len() + (registry.dropped_records() as usize) <= number {
+            if sent.is_none_or(|at| at.elapsed() > LIMIT / 100) {
+                network.send(&packet);
+                sent = Some(Instant::now());
+            }
+            let change = tokio::time::timeout(Duration::from_millis(1), watched.next());
+            let _ = change.await;
+        }
+    }
+    registry.register(&greeter("own", "x"), forever()).await.unwrap();
+    while watched.nodes.len() < 11 {
+        watched.next().await;
+    }
+    assert!(watched.nodes.contains(&"greeter 1 own x".to_owned()), "{:?}", watched.nodes);
+    assert_eq!(registry.list().await.unwrap().len(), 11);
+}
