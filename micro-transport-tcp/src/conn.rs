@@ -258,8 +258,9 @@ impl Conn {
     }
 }
 
-/// At once, with a farewell if the system takes it. What came and was not read is taken first, where there is not too much of it: to
-/// close a socket with something unread destroys what is still on the way to the other side.
+/// At once, with a farewell if the system takes it. What came and was not read is taken first, where
+/// there is not too much of it: to close a socket with something unread destroys what is still on
+/// the way to the other side.
 impl Drop for Conn {
     fn drop(&mut self) {
         self.take_leave();

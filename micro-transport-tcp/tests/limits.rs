@@ -71,7 +71,9 @@ async fn who_is_one_too_many_is_not_greeted_and_counted() {
 
 #[tokio::test]
 async fn a_flood_of_half_open_connections_starves_nobody() {
-    let options = patient().with_max_half_open(10).with_unix_socket(false);
+    // None goes by itself.
+    let options = patient().with_half_open_timeout(LIMIT * 10);
+    let options = options.with_max_half_open(10).with_unix_socket(false);
     let mut server = End::server(options).await;
     let client = End::client(patient()).await;
     let mut flood = Vec::new();
