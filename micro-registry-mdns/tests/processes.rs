@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use micro_core::Registry;
 use micro_registry_mdns::{Interface, MdnsRegistry, Options};
-use support::{LIMIT, Loopback, Observer, forever, greeter, name, not_done};
+use micro_testkit::not_done;
+use support::{LIMIT, Loopback, Observer, forever, greeter, name};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 

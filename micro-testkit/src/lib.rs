@@ -3,6 +3,7 @@
 pub mod broker;
 mod check;
 pub mod faults;
+mod not_done;
 pub mod registry;
 pub mod server;
 pub mod transport;
@@ -10,3 +11,4 @@ pub mod transport;
 pub use self::check::{
     CHECK_LIMIT, Check, CheckFuture, Checked, Failure, LIMIT, Network, block_on, unique,
 };
+pub use self::not_done::not_done;

@@ -6,10 +6,11 @@ mod common;
 
 use std::net::IpAddr;
 
+use common::Reserved;
 use common::end::{End, patient, send};
-use common::{Reserved, not_done};
 use micro_core::transport::{Bind, Transport as _};
 use micro_core::{ErrorKind, Reach, Result};
+use micro_testkit::not_done;
 use micro_transport_tcp::TcpTransport;
 
 fn transport(address: &str) -> TcpTransport {

@@ -25,7 +25,7 @@ async fn a_unix_socket_of_another_user_is_passed_over() {
         return pretend(&id);
     }
     if !rustix::process::geteuid().is_root() {
-        return common::not_done("the Unix socket of another user", "it needs root");
+        return micro_testkit::not_done("the Unix socket of another user", "it needs root");
     }
     for (user, taken_in) in [(None, true), (Some(NOBODY), false)] {
         let mut server = End::server(patient().with_unix_socket(false)).await;

@@ -11,8 +11,8 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use common::end::{End, LIMIT, patient, send};
-use common::not_done;
 use micro_core::transport::Arrival;
+use micro_testkit::not_done;
 use micro_transport_tcp::Keepalive;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};

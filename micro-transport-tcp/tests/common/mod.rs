@@ -156,13 +156,3 @@ pub(crate) fn garbage() -> Vec<Vec<u8>> {
         greeted(b"\x06\x00\x00\x00and then nothing"),
     ]
 }
-
-/// Says what this machine does not allow; `ci/test` lists it at its end.
-pub(crate) fn not_done(name: &str, why: &str) {
-    use std::io::Write as _;
-    eprintln!("not done on this machine: {name}: {why}");
-    if let Ok(path) = std::env::var("CI_NOT_DONE") {
-        let mut file = std::fs::OpenOptions::new().append(true).create(true).open(path).unwrap();
-        writeln!(file, "{name}: {why}").unwrap();
-    }
-}
