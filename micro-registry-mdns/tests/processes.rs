@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use micro_core::Registry;
 use micro_registry_mdns::{Interface, MdnsRegistry, Options};
-use micro_testkit::not_done;
+use micro_testkit::{TwoMachines, not_done};
 use support::{LIMIT, Loopback, Observer, forever, greeter, name};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
@@ -39,16 +39,15 @@ async fn a_killed_process_leaves_every_view_at_the_end_of_its_lease() {
 
 #[tokio::test]
 async fn two_network_namespaces_that_are_joined_find_each_other() {
-    let joined = match Joined::make().await {
-        Ok(joined) => joined,
+    let machines = match TwoMachines::joined() {
+        Ok(machines) => machines,
         Err(why) => return not_done("mDNS between two network namespaces", &why),
     };
-    let [here, there] = joined.namespaces.clone();
+    let [run_here, run_there] = machines.run_on();
     let port = "5353";
     // By the name of the interface on one side, by address on the other.
-    let mut server = Program::start(&["ip", "netns", "exec", &here], &["register", "veth0", port]);
+    let mut server = Program::start(&run_here, &["register", "veth0", port]);
     server.says("registered").await;
-    let run_there = ["ip", "netns", "exec", &*there];
     let mut client = Program::start(&run_there, &["find", "10.213.0.2", port]);
     client.says("found greeter 1 a x").await;
     let mut watcher = Program::start(&run_there, &["watch", "veth0", port]);
@@ -57,15 +56,14 @@ async fn two_network_namespaces_that_are_joined_find_each_other() {
     Program::start(&run_there, &["find", "", port]).says("found greeter 1 a x").await;
     Program::start(&run_there, &["find", "loopback", port]).says("not found").await;
     // Without its cable it is gone, and found again when it is back.
-    ip(&format!("-n {here} link set veth0 down")).await.unwrap();
+    machines.set_cable(false).unwrap();
     watcher.says("gone").await;
-    ip(&format!("-n {here} link set veth0 up")).await.unwrap();
+    machines.set_cable(true).unwrap();
     watcher.says("there").await;
     server.child.kill().await.unwrap();
     watcher.says("gone").await;
 
     // What only this machine can dial is told on this machine alone.
-    let run_here = ["ip", "netns", "exec", &*here];
     let mut server = Program::start(&run_here, &["register-both", "", port]);
     server.says("registered").await;
     let both = "10.213.0.1:4000 127.0.0.1:4000/AbCd";
@@ -168,62 +166,5 @@ impl Program {
         };
         let said = tokio::time::timeout(LIMIT, said).await.unwrap_or_else(|_| "too late".into());
         assert_eq!(said, what);
-    }
-}
-
-/// Two network namespaces with a cable between them.
-struct Joined {
-    namespaces: [String; 2],
-}
-
-impl Joined {
-    /// # Errors
-    /// Why this machine has none.
-    async fn make() -> Result<Self, String> {
-        let namespaces = ["a", "b"].map(|side| format!("micro-{}-{side}", std::process::id()));
-        let joined = Self { namespaces };
-        let [a, b] = &joined.namespaces;
-        let steps = [
-            format!("netns add {a}"),
-            format!("netns add {b}"),
-            format!("link add veth0 netns {a} type veth peer name veth0 netns {b}"),
-            format!("-n {a} addr add 10.213.0.1/24 dev veth0"),
-            format!("-n {b} addr add 10.213.0.2/24 dev veth0"),
-            format!("-n {a} link set veth0 up"),
-            format!("-n {b} link set veth0 up"),
-            format!("-n {a} link set lo up"),
-            format!("-n {b} link set lo up"),
-        ];
-        for step in steps {
-            ip(&step).await?;
-        }
-        // A cable is up a moment after both of its ends are.
-        let begin = Instant::now();
-        for namespace in &joined.namespaces {
-            let show = format!("-n {namespace} -brief link show veth0");
-            while !ip(&show).await?.contains(" UP ") {
-                assert!(begin.elapsed() < LIMIT, "the cable does not come up");
-            }
-        }
-        Ok(joined)
-    }
-}
-
-async fn ip(arguments: &str) -> Result<String, String> {
-    let outcome = Command::new("ip").args(arguments.split(' ')).output().await;
-    let outcome = outcome.map_err(|error| format!("ip: {error}"))?;
-    if !outcome.status.success() {
-        let why = String::from_utf8_lossy(&outcome.stderr).trim().to_owned();
-        return Err(format!("ip {arguments}: {why}"));
-    }
-    Ok(String::from_utf8_lossy(&outcome.stdout).into_owned())
-}
-
-impl Drop for Joined {
-    fn drop(&mut self) {
-        for namespace in &self.namespaces {
-            let delete = ["netns", "delete", namespace];
-            let _ = std::process::Command::new("ip").args(delete).stderr(Stdio::null()).status();
-        }
     }
 }
