@@ -32,7 +32,8 @@ use crate::{Error, Reach, Result};
 /// * **Deregistering** takes away the nodes that are named, and tells the watchers at once. What is
 ///   not there is fine.
 /// * **Away.** Registering does not need the network to be there: it is remembered and becomes
-///   visible when the network is. `get` and `list` wait for the network for a bounded time and
+///   visible when the network is. Only where this machine has no interface to any network at all
+///   it may fail as [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable), at once. `get` and `list` wait for the network for a bounded time and
 ///   then fail as [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable), saying what is not
 ///   reachable.
 /// * **Cancel safety.** Every future may be dropped at any time; a `register` or `deregister` that

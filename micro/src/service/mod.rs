@@ -99,7 +99,7 @@ impl Service {
     }
 
     /// Listens, subscribes and registers. Needs no network to be there: what is not reachable
-    /// now becomes so when it is back.
+    /// now becomes so when it is back. (Multicast DNS needs an interface, though.)
     ///
     /// # Errors
     /// `InvalidInput` for a name, endpoint, topic or address that is none; `Conflict` for an
