@@ -1,4 +1,11 @@
-//! As much of DNS messages (RFC 1035) as a one-shot query needs (RFC 6762, 5.1).
+//! What is asked and answered by multicast DNS (RFC 6762), as messages of DNS (RFC 1035).
+
+use simple_dns::rdata::RData;
+use simple_dns::{
+    CLASS, Label, Name, OPCODE, Packet, PacketFlag, QCLASS, QTYPE, RCODE, ResourceRecord, TYPE,
+};
+
+use crate::record::Strings;
 
 /// What is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -9,170 +16,130 @@ pub(crate) enum Question {
     Text(String),
 }
 
-/// What somebody answers.
+/// What somebody says, whether they were asked or not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
     /// That there is an instance with this label.
     Instance(String),
-    /// What the instance with this label says: the content of its TXT record.
-    Text(String, Vec<u8>),
+    /// What the instance with this label says: its TXT record.
+    Text(String, Strings),
+    /// That there is no instance with this label any more.
+    Goodbye(String),
 }
 
+/// Larger messages are none of multicast DNS (RFC 6762, 17).
+pub(crate) const MAX_MESSAGE: usize = 9000;
 /// As many as are asked at a time, more than any description has parts.
 pub(crate) const MOST_QUESTIONS: usize = 1024;
 const HEADER: usize = 12;
-const MAX_NAME: usize = 255;
-const MAX_LABEL: usize = 63;
-const PTR: u16 = 12;
-const TXT: u16 = 16;
-const IN: u16 = 1;
-/// In the class of a record: whoever caches forgets what was before. No part of the class.
-const CACHE_FLUSH: u16 = 0x8000;
-const RESPONSE: u8 = 0x80;
-const OPCODE: u8 = 0x78;
-const POINTER: u8 = 0xc0;
+/// A question, and a record, for the root: its name is one byte.
+const SHORTEST_QUESTION: usize = 5;
+const SHORTEST_RECORD: usize = 11;
 
-/// A query; `service_type` as in `_micro._tcp.local.`
-pub(crate) fn encode_query(id: u16, service_type: &str, questions: &[Question]) -> Vec<u8> {
-    let mut message = Vec::with_capacity(512);
-    message.extend(id.to_be_bytes());
-    message.extend([0, 0]);
-    message.extend(u16::try_from(questions.len()).unwrap_or(u16::MAX).to_be_bytes());
-    message.resize(HEADER, 0);
-    for question in questions {
-        let kind = match question {
-            Question::Instances => PTR,
-            Question::Text(label) => {
-                push_label(&mut message, label);
-                TXT
-            }
-        };
-        for label in labels_of(service_type) {
-            push_label(&mut message, label);
-        }
-        message.push(0);
-        message.extend(kind.to_be_bytes());
-        message.extend(IN.to_be_bytes());
-    }
-    message
+/// A name as in `_micro._tcp.local.`
+pub(crate) fn name(text: &str) -> Name<'static> {
+    Name::new_unchecked(text).into_owned()
 }
 
-/// What a response to the query of this id says of the service type; `None` if it is none. What
-/// is broken ends it: what was read before counts.
-pub(crate) fn decode_response(message: &[u8], id: u16, service_type: &str) -> Option<Vec<Answer>> {
-    let word = |at: usize| Some(u16::from_be_bytes([*message.get(at)?, *message.get(at + 1)?]));
-    let flags = *message.get(2)?;
-    if word(0)? != id || flags & RESPONSE == 0 || flags & OPCODE != 0 {
+/// The name of the instance with this label.
+pub(crate) fn instance(label: &str, service_type: &Name<'_>) -> Name<'static> {
+    let first = Label::new_unchecked(label.as_bytes());
+    let labels: Vec<_> =
+        std::iter::once(first).chain(service_type.get_labels().iter().cloned()).collect();
+    Name::new_with_labels(&labels).into_owned()
+}
+
+/// The label of the instance, if it is one of the type. One that is no text is none of ours.
+pub(crate) fn label_of<'a>(name: &'a Name<'_>, service_type: &Name<'_>) -> Option<&'a str> {
+    let (first, rest) = name.get_labels().split_first()?;
+    let is_of_type = rest == service_type.get_labels();
+    std::str::from_utf8(first.as_ref()).ok().filter(|label| is_of_type && !label.is_empty())
+}
+
+/// A query.
+pub(crate) fn query(id: u16, service_type: &Name<'static>, questions: &[Question]) -> Vec<u8> {
+    let mut packet = Packet::new_query(id);
+    packet.questions.extend(questions.iter().map(|question| {
+        let (name, kind) = match question {
+            Question::Instances => (service_type.clone(), TYPE::PTR),
+            Question::Text(label) => (instance(label, service_type), TYPE::TXT),
+        };
+        simple_dns::Question::new(name, kind.into(), QCLASS::CLASS(CLASS::IN), false)
+    }));
+    // There is nothing in it that cannot be written.
+    packet.build_bytes_vec_compressed().unwrap_or_default()
+}
+
+/// A query or a response of multicast DNS; anything else is ignored, as RFC 6762, 18 wants it.
+pub(crate) fn read(message: &[u8]) -> Option<Packet<'_>> {
+    let word = |at: usize| Some(usize::from(u16::from_be_bytes(*message.get(at..)?.first_chunk()?)));
+    let records = word(6)? + word(8)? + word(10)?;
+    // As much room is taken as is announced.
+    let least = HEADER + word(4)? * SHORTEST_QUESTION + records * SHORTEST_RECORD;
+    if message.len() < least || message.len() > MAX_MESSAGE {
         return None;
     }
-    let (questions, records) = (word(4)?, u32::from(word(6)?) + u32::from(word(8)?));
-    let records = records + u32::from(word(10)?);
-    let mut at = HEADER;
-    for _ in 0..questions {
-        at = read_name(message, at)?.1 + 4;
-    }
-    let mut answers = Vec::new();
-    for _ in 0..records {
-        let Some((answer, next)) = read_record(message, at, service_type) else { break };
-        answers.extend(answer);
-        at = next;
-    }
-    Some(answers)
+    let packet = Packet::parse(message).ok()?;
+    let is_plain = packet.opcode() == OPCODE::StandardQuery && packet.rcode() == RCODE::NoError;
+    is_plain.then_some(packet)
 }
 
-/// The record at this place, if it says something to us, and where the next one begins.
-fn read_record(message: &[u8], at: usize, service_type: &str) -> Option<(Option<Answer>, usize)> {
-    let (name, at) = read_name(message, at)?;
-    let word = |at: usize| Some(u16::from_be_bytes([*message.get(at)?, *message.get(at + 1)?]));
-    let (kind, class, length) = (word(at)?, word(at + 2)?, usize::from(word(at + 8)?));
-    // A goodbye is no answer.
-    let ttl = message.get(at + 4..at + 8)?;
-    let start = at + 10;
-    let end = start + length;
-    let content = message.get(start..end)?;
-    let is_ours = class & !CACHE_FLUSH == IN && ttl != [0; 4];
-    let answer = match kind {
-        PTR if is_ours && is_type(&name, service_type) => {
-            let (alias, _) = read_name(message, start)?;
-            instance_of(alias, service_type).map(Answer::Instance)
+/// Whether it says something, and does not ask.
+pub(crate) fn is_response(packet: &Packet<'_>) -> bool {
+    packet.has_flags(PacketFlag::RESPONSE)
+}
+
+/// What a response says of the service type.
+pub(crate) fn answers(packet: &Packet<'_>, service_type: &Name<'_>) -> Vec<Answer> {
+    let records = packet.answers.iter().chain(&packet.additional_records);
+    records.filter_map(|record| answer(record, service_type)).collect()
+}
+
+fn answer(record: &ResourceRecord<'_>, service_type: &Name<'_>) -> Option<Answer> {
+    if record.class != CLASS::IN {
+        return None;
+    }
+    match &record.rdata {
+        RData::PTR(alias) if record.name == *service_type => {
+            let label = label_of(alias, service_type)?.to_owned();
+            Some(if record.ttl == 0 { Answer::Goodbye(label) } else { Answer::Instance(label) })
         }
-        TXT if is_ours => {
-            instance_of(name, service_type).map(|label| Answer::Text(label, content.to_vec()))
+        RData::TXT(txt) if record.ttl > 0 => {
+            let label = label_of(&record.name, service_type)?.to_owned();
+            let string = |(key, value): (&[u8], Option<&[u8]>)| {
+                Some((String::from_utf8(key.to_vec()).ok()?, value?.to_vec()))
+            };
+            Some(Answer::Text(label, txt.iter_raw().filter_map(string).collect()))
         }
         _ => None,
-    };
-    Some((answer, end))
-}
-
-/// The labels of the name at this place, and where what comes after it begins. A label that is
-/// no text makes a name that is none of ours.
-fn read_name(message: &[u8], start: usize) -> Option<(Vec<String>, usize)> {
-    let mut labels = Vec::new();
-    let (mut at, mut after, mut length) = (start, None, 0);
-    loop {
-        let first = *message.get(at)?;
-        if first & POINTER == POINTER {
-            let low = *message.get(at + 1)?;
-            let target = usize::from(u16::from_be_bytes([first & !POINTER, low]));
-            // Only to what came before, so that it ends.
-            if target >= at {
-                return None;
-            }
-            after = after.or(Some(at + 2));
-            at = target;
-        } else if usize::from(first) > MAX_LABEL {
-            return None;
-        } else if first == 0 {
-            return Some((labels, after.unwrap_or(at + 1)));
-        } else {
-            let end = at + 1 + usize::from(first);
-            length += end - at;
-            if length > MAX_NAME {
-                return None;
-            }
-            labels.push(String::from_utf8_lossy(message.get(at + 1..end)?).into_owned());
-            at = end;
-        }
     }
 }
 
-fn instance_of(mut name: Vec<String>, service_type: &str) -> Option<String> {
-    if name.is_empty() || !is_type(&name[1..], service_type) {
-        return None;
-    }
-    Some(name.swap_remove(0))
-}
-
-fn is_type(name: &[String], service_type: &str) -> bool {
-    let mut labels = labels_of(service_type);
-    name.iter().all(|label| labels.next().is_some_and(|l| l.eq_ignore_ascii_case(label)))
-        && labels.next().is_none()
-}
-
-fn labels_of(service_type: &str) -> impl Iterator<Item = &str> {
-    service_type.split('.').filter(|label| !label.is_empty())
-}
-
-fn push_label(message: &mut Vec<u8>, label: &str) {
-    let bytes = &label.as_bytes()[..label.len().min(MAX_LABEL)];
-    message.push(u8::try_from(bytes.len()).unwrap_or(0));
-    message.extend(bytes);
+/// Whether a question is for records of this type.
+pub(crate) fn asks(question: &simple_dns::Question<'_>, kind: TYPE) -> bool {
+    let is_class = matches!(question.qclass, QCLASS::CLASS(CLASS::IN) | QCLASS::ANY);
+    is_class && (question.qtype == QTYPE::ANY || question.qtype == QTYPE::TYPE(kind))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const TYPE: &str = "_micro._tcp.local.";
+    const TYPE_NAME: &[u8] = b"\x06_micro\x04_tcp\x05local\0";
+
+    fn service_type() -> Name<'static> {
+        name("_micro._tcp.local.")
+    }
 
     fn response(records: &[(&[u8], u16, u32, &[u8])]) -> Vec<u8> {
-        let mut message = encode_query(7, TYPE, &[Question::Instances]);
+        let mut message = query(7, &service_type(), &[Question::Instances]);
         message[2] = 0x84;
         message[7] = u8::try_from(records.len()).unwrap();
         for (name, kind, ttl, content) in records {
             message.extend(*name);
             message.extend(kind.to_be_bytes());
-            message.extend((IN | CACHE_FLUSH).to_be_bytes());
+            // The class, and that whoever caches forgets what was before.
+            message.extend([0x80, 1]);
             message.extend(ttl.to_be_bytes());
             message.extend(u16::try_from(content.len()).unwrap().to_be_bytes());
             message.extend(*content);
@@ -180,42 +147,59 @@ mod tests {
         message
     }
 
+    fn said(message: &[u8]) -> Option<Vec<Answer>> {
+        read(message).map(|packet| answers(&packet, &service_type()))
+    }
+
     #[test]
     fn a_query_asks_for_the_type_and_for_single_instances() {
-        let text = Question::Text("a".into());
-        let message = encode_query(0x0102, TYPE, &[Question::Instances, text]);
-        let name = b"\x06_micro\x04_tcp\x05local\0";
+        let text = Question::Text("a.b".into());
+        let message = query(0x0102, &service_type(), &[Question::Instances, text]);
         let mut expected = vec![1, 2, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0];
-        expected.extend(name);
-        expected.extend([0, 12, 0, 1, 1, b'a']);
-        expected.extend(name);
-        expected.extend([0, 16, 0, 1]);
+        expected.extend(TYPE_NAME);
+        expected.extend([0, 12, 0, 1, 3]);
+        expected.extend(b"a.b\xc0\x0c\0\x10\0\x01");
         assert_eq!(message, expected);
+        let packet = read(&message).unwrap();
+        assert!(!is_response(&packet));
+        assert_eq!(label_of(&packet.questions[1].qname, &service_type()), Some("a.b"));
     }
 
     #[test]
-    fn an_answer_tells_instances_and_what_they_say() {
+    fn a_response_tells_instances_what_they_say_and_who_leaves() {
         // The name of the question is at 12.
         let message = response(&[
-            (&[0xc0, 12], PTR, 10, b"\x01a\xc0\x0c"),
-            (b"\x01a\xc0\x0c", TXT, 10, b"\x03x=1"),
+            (&[0xc0, 12], 12, 10, b"\x01a\xc0\x0c"),
+            (b"\x01a\xc0\x0c", 16, 10, b"\x03x=1\x01y\x02=z\x02\xff="),
             (b"\x01a\xc0\x0c", 33, 10, b"\0\0\0\0\0\x01\0"),
-            (b"\x01b\xc0\x0c", TXT, 0, b"\x03x=2"),
-            (b"\x01c\x05_http\x04_tcp\x05local\0", TXT, 10, b"\x03x=3"),
+            (b"\x01b\xc0\x0c", 16, 0, b"\x03x=2"),
+            (b"\x01c\x05_http\x04_tcp\x05local\0", 16, 10, b"\x03x=3"),
+            (b"\x06_MICRO\x04_tcp\x05LOCAL\0", 12, 0, b"\x01d\xc0\x0c"),
         ]);
-        let expected =
-            vec![Answer::Instance("a".into()), Answer::Text("a".into(), b"\x03x=1".to_vec())];
-        assert_eq!(decode_response(&message, 7, TYPE), Some(expected));
-        assert_eq!(decode_response(&message, 8, TYPE), None, "it answers somebody else");
-        let query = encode_query(7, TYPE, &[Question::Instances]);
-        assert_eq!(decode_response(&query, 7, TYPE), None, "it is a question");
+        let strings = vec![("x".to_owned(), b"1".to_vec())];
+        let expected = vec![
+            Answer::Instance("a".into()),
+            Answer::Text("a".into(), strings),
+            Answer::Goodbye("d".into()),
+        ];
+        assert_eq!(said(&message), Some(expected));
+        for (at, value) in [(2, 0x88), (3, 3)] {
+            let mut other = message.clone();
+            other[at] = value;
+            assert_eq!(said(&other), None, "another operation, or an error");
+        }
     }
 
     #[test]
-    fn a_name_that_points_to_itself_or_ahead_ends() {
+    fn what_is_broken_says_nothing() {
         for pointer in [[0xc0, 34], [0xc0, 40], [0xff, 0xff]] {
-            let message = response(&[(&pointer, TXT, 10, b"\x03x=1")]);
-            assert_eq!(decode_response(&message, 7, TYPE), Some(vec![]));
+            let message = response(&[(&pointer, 16, 10, b"\x03x=1")]);
+            assert_eq!(said(&message), None, "it points to itself or ahead");
         }
+        let mut many = response(&[]);
+        many[6..12].fill(0xff);
+        assert_eq!(said(&many), None, "more is announced than there is");
+        assert_eq!(said(&[0; 11]), None);
+        assert_eq!(said(&[0; MAX_MESSAGE + 1]), None);
     }
 }

@@ -1,47 +1,44 @@
 //! The one background task of a registry: it carries what is said, heard and asked between its
-//! state and multicast DNS.
+//! state and the network.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use mdns_sd::{DaemonStatus, Metrics, Receiver, ServiceEvent};
-use micro_core::{Error, ErrorKind, LogThrottle, Result};
+use micro_core::LogThrottle;
+use simple_dns::Name;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, warn};
 
+use crate::allowance::Allowance;
 use crate::ask::Asker;
 use crate::config::Options;
-use crate::daemon::{self, Daemon};
-use crate::dns::Answer;
-use crate::interfaces;
+use crate::dns::{self, Answer, Question};
 use crate::names;
+use crate::net::Net;
+use crate::own::Say;
+use crate::responder::{Outgoing, Responder, To};
 use crate::state::State;
 
 /// A sleep without anything to wake for.
 const LONG: Duration = Duration::from_secs(3600);
-/// Until a thread that had too much to do is asked again.
-const AGAIN: Duration = Duration::from_millis(2);
-/// Until what could not be done at all is tried again.
-const RETRY: Duration = Duration::from_secs(1);
 /// How long answers to a question may come.
 const ANSWERS: Duration = Duration::from_secs(2);
-/// How often it is looked how much the thread remembers.
-pub(crate) const WEIGHED: Duration = Duration::from_secs(5);
-/// And once it remembers a good part of what it may.
-const WEIGHED_OFTEN: Duration = Duration::from_secs(1);
-/// How many events are taken in before watchers are told of them.
-const BATCH: usize = 256;
-/// And for how long: whoever looks something up waits meanwhile.
-const BATCH_TIME: Duration = Duration::from_millis(5);
+/// How often it is looked which networks there are.
+const REFRESHED: Duration = Duration::from_secs(5);
+/// Nobody asks everybody again within this time (RFC 6762, 5.2).
+const ASKED_ONCE_IN: Duration = Duration::from_secs(1);
+/// How long is read before watchers are told: whoever looks something up waits meanwhile.
+const READING: Duration = Duration::from_millis(5);
+/// How much is said before others are heard.
+const SAID: usize = 64;
 
 /// What the handles and the task share.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) options: Options,
-    service_type: String,
+    token: String,
     state: Mutex<State>,
-    daemon: Mutex<Slot>,
     changed: Notify,
     /// The last revision of the state of which everything was sent.
     done: watch::Sender<u64>,
@@ -50,24 +47,13 @@ pub(crate) struct Shared {
     dropped: LogThrottle,
 }
 
-/// The thread of multicast DNS.
-#[derive(Debug)]
-enum Slot {
-    /// Not yet, or not any more.
-    Empty,
-    Running(Arc<Daemon>),
-    /// Never again.
-    Ended,
-}
-
 impl Shared {
     pub(crate) fn new(options: Options) -> Self {
         let token = names::token();
         Self {
-            service_type: names::service_type(options.namespace_if_any()),
-            state: Mutex::new(State::new(options.clone(), token)),
+            state: Mutex::new(State::new(options.clone(), token.clone())),
             options,
-            daemon: Mutex::new(Slot::Empty),
+            token,
             changed: Notify::new(),
             done: watch::Sender::new(0),
             heard: watch::Sender::new(0),
@@ -85,39 +71,6 @@ impl Shared {
         self.changed.notify_one();
     }
 
-    /// The thread, which the first use starts.
-    ///
-    /// # Errors
-    /// `Unavailable`.
-    pub(crate) fn daemon(&self) -> Result<Arc<Daemon>> {
-        let mut slot = self.slot();
-        match &*slot {
-            Slot::Running(daemon) => Ok(daemon.clone()),
-            Slot::Ended => Err(Error::unavailable("the registry is closed")),
-            Slot::Empty => {
-                let daemon = Daemon::start(&self.options, &self.service_type)?;
-                let daemon = Arc::new(daemon);
-                *slot = Slot::Running(daemon.clone());
-                Ok(daemon)
-            }
-        }
-    }
-
-    /// Ends the thread without a word to anybody. Its successor, if there may be one, has to be
-    /// told everything.
-    pub(crate) fn end_daemon(&self, for_ever: bool) {
-        let mut slot = self.slot();
-        let is_over = for_ever || matches!(*slot, Slot::Ended);
-        let old = std::mem::replace(&mut *slot, if is_over { Slot::Ended } else { Slot::Empty });
-        // Not under the lock: it may take a while.
-        drop(slot);
-        drop(old);
-    }
-
-    fn slot(&self) -> MutexGuard<'_, Slot> {
-        self.daemon.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Until everything up to this revision was sent; not bounded.
     pub(crate) async fn done(&self, revision: u64) {
         // The sender lives as long as this does.
@@ -131,20 +84,24 @@ impl Shared {
 }
 
 /// Works until it is aborted. Cancel safe: whoever starts another one goes on with the same state.
-pub(crate) async fn drive(shared: Arc<Shared>) {
+pub(crate) async fn drive(shared: Arc<Shared>, net: Net) {
     let now = Instant::now();
+    let service_type = names::service_type(shared.options.namespace_if_any());
+    let host = names::host(&shared.token);
     let mut driver = Driver {
-        shared,
-        events: None,
-        browse_at: now,
-        barrier: None,
+        responder: Responder::new(&service_type, &host, shared.options.port),
+        service_type: dns::name(&service_type),
+        net,
         asker: None,
         asking_until: now,
-        metrics: None,
-        weigh_at: now + WEIGHED,
+        ask_all_at: now,
+        refresh_at: now + REFRESHED,
+        allowance: Allowance::new(now),
+        shared,
     };
+    driver.shared.state().say_all(now);
     loop {
-        // Somebody may send more than there is time for.
+        // There may be more to do than there is time for.
         tokio::task::consume_budget().await;
         driver.step().await;
     }
@@ -152,118 +109,75 @@ pub(crate) async fn drive(shared: Arc<Shared>) {
 
 struct Driver {
     shared: Arc<Shared>,
-    events: Option<Receiver<ServiceEvent>>,
-    /// Not to be browsed before then.
-    browse_at: Instant,
-    /// What was sent up to this revision.
-    barrier: Option<(u64, Receiver<DaemonStatus>)>,
+    service_type: Name<'static>,
+    net: Net,
+    responder: Responder,
     asker: Option<Asker>,
     asking_until: Instant,
-    /// How much the thread remembers, as soon as it says so.
-    metrics: Option<Receiver<Metrics>>,
-    weigh_at: Instant,
+    ask_all_at: Instant,
+    refresh_at: Instant,
+    /// For what others send.
+    allowance: Allowance,
 }
 
 impl Driver {
     async fn step(&mut self) {
         let now = Instant::now();
+        self.refresh(now);
         let next = self.shared.state().advance(now);
         self.shared.heard.send_modify(|heard| *heard += 1);
-        let mut wake = next.unwrap_or(now + LONG);
-        match self.speak() {
-            Ok(true) => {}
-            Ok(false) => wake = wake.min(now + AGAIN),
-            Err(error) => {
-                debug!(%error, "multicast DNS is started again");
-                self.start_again(now);
-                wake = wake.min(now + RETRY);
-            }
-        }
-        wake = wake.min(self.weigh_at);
-        if self.events.is_none() && self.browse_at > now {
-            wake = wake.min(self.browse_at);
-        }
+        let said_all = self.speak(now);
         self.ask(now);
-        if self.asker.is_some() {
-            wake = wake.min(self.asking_until);
-        }
+        let reads_at = self.allowance.ready(now);
+        let more = (!said_all).then_some(now);
+        let asking = self.asker.is_some().then_some(self.asking_until);
+        let reading = (reads_at > now).then_some(reads_at);
+        let times = [next, more, asking, reading, self.responder.next_due()];
+        let wake = times.into_iter().flatten().min().unwrap_or(now + LONG).min(self.refresh_at);
         let shared = self.shared.clone();
         tokio::select! {
-            event = received(self.events.as_ref()) => self.hear(event),
-            answers = answers(self.asker.as_mut(), &shared.service_type) => self.hear_answers(answers),
-            status = received(self.barrier.as_ref().map(|(_, status)| status)) => self.pass(status),
-            metrics = received(self.metrics.as_ref()) => self.weigh(metrics),
+            () = readable(&self.net, self.asker.as_ref()), if reading.is_none() => self.hear(now),
             () = shared.changed.notified() => {}
             () = sleep_until(wake) => {}
         }
     }
 
-    /// Sends what there is to say; false if the thread has too much to do.
-    fn speak(&mut self) -> Result<bool> {
-        let daemon = self.shared.daemon()?;
-        let mut state = self.shared.state();
-        while let Some(say) = state.pop_say() {
-            match daemon.say(&say) {
-                Ok(true) => {}
-                Ok(false) => {
-                    state.push_back_say(say);
-                    return Ok(false);
+    /// Networks come and go, and change their addresses.
+    fn refresh(&mut self, now: Instant) {
+        if now < self.refresh_at {
+            return;
+        }
+        self.refresh_at = now + REFRESHED;
+        if self.net.refresh(&self.shared.options) {
+            debug!(links = self.net.links().len(), "the networks are others than before");
+            let mut state = self.shared.state();
+            state.say_all(now);
+            state.ask_again();
+        }
+    }
+
+    /// Sends what there is to say; false if there is more.
+    fn speak(&mut self, now: Instant) -> bool {
+        for outgoing in self.responder.due(self.net.links(), now) {
+            self.net.send(&outgoing);
+        }
+        for _ in 0..SAID {
+            let (say, revision) = {
+                let mut state = self.shared.state();
+                (state.pop_say(), state.revision())
+            };
+            let outgoing = match say {
+                Some(Say::Announce(told)) => self.responder.announce(&told, self.net.links(), now),
+                Some(Say::Withdraw(label)) => self.responder.withdraw(&label, self.net.links()),
+                None => {
+                    let is_new = |done: &mut u64| std::mem::replace(done, revision) != revision;
+                    self.shared.done.send_if_modified(is_new);
+                    return true;
                 }
-                Err(error) if error.kind() == ErrorKind::Unavailable => {
-                    state.push_back_say(say);
-                    return Err(error);
-                }
-                Err(error) => warn!(%error, "an instance is not told to anybody"),
-            }
+            };
+            outgoing.iter().for_each(|outgoing| self.net.send(outgoing));
         }
-        let (revision, is_searching) = (state.revision(), state.is_searching());
-        drop(state);
-        if self.events.is_none() && is_searching && Instant::now() >= self.browse_at {
-            self.browse_at = Instant::now() + RETRY;
-            self.events = daemon.browse()?;
-            if self.events.is_none() {
-                return Ok(false);
-            }
-        }
-        if self.metrics.is_none() && Instant::now() >= self.weigh_at {
-            self.weigh_at = Instant::now() + WEIGHED;
-            self.metrics = daemon.metrics()?;
-        }
-        let passed = self.barrier.as_ref().map_or(*self.shared.done.borrow(), |(at, _)| *at);
-        if revision > passed {
-            let Some(status) = daemon.barrier()? else { return Ok(false) };
-            self.barrier = Some((revision, status));
-        }
-        Ok(true)
-    }
-
-    fn pass(&mut self, status: Option<DaemonStatus>) {
-        if let (Some((revision, _)), Some(_)) = (self.barrier.take(), status) {
-            self.shared.done.send_replace(revision);
-        }
-    }
-
-    /// The library remembers whatever anybody says, for as long as they say, without a limit.
-    fn weigh(&mut self, metrics: Option<Metrics>) {
-        self.metrics = None;
-        let bytes = metrics.as_ref().map_or(0, daemon::weight);
-        if bytes > self.shared.options.max_bytes / 8 {
-            self.weigh_at = Instant::now() + WEIGHED_OFTEN;
-        }
-        if bytes > self.shared.options.max_bytes {
-            warn!(bytes, "multicast DNS is started again: it remembers too much");
-            self.start_again(Instant::now());
-        }
-    }
-
-    /// With another thread, which knows nothing.
-    fn start_again(&mut self, now: Instant) {
-        self.shared.end_daemon(false);
-        self.events = None;
-        self.browse_at = now + RETRY;
-        self.barrier = None;
-        self.metrics = None;
-        self.shared.state().say_all(now);
+        false
     }
 
     fn ask(&mut self, now: Instant) {
@@ -274,91 +188,87 @@ impl Driver {
             }
             return;
         }
-        let options = &self.shared.options;
-        // Without an interface nobody answers.
-        let interfaces = interfaces::present(&options.interfaces).unwrap_or_default();
         if self.asker.is_none() {
-            self.asker = Asker::open(options.port)
+            self.asker = Asker::open(self.shared.options.port)
                 .inspect_err(|error| debug!(%error, "nobody can be asked"))
                 .ok();
         }
         if let Some(asker) = &self.asker {
-            asker.ask(&self.shared.service_type, &questions, &interfaces);
+            asker.ask(&self.service_type, &questions, self.net.links());
             self.asking_until = now + ANSWERS;
         }
-    }
-
-    fn hear(&mut self, first: Option<ServiceEvent>) {
-        let (Some(events), Some(first)) = (&self.events, first) else {
-            // More came than there was room for. Another browse of the same thread would tell all that
-            // it remembers at once, which may again be more.
-            debug!("events of multicast DNS were lost; it is started again");
-            self.start_again(Instant::now());
-            return;
-        };
-        let now = Instant::now();
-        let Ok(daemon) = self.shared.daemon() else { return };
-        let mut state = self.shared.state();
-        let dropped = state.dropped();
-        let more = || if now.elapsed() < BATCH_TIME { events.try_recv().ok() } else { None };
-        let rest = std::iter::from_fn(more).take(BATCH);
-        for event in std::iter::once(first).chain(rest) {
-            match event {
-                ServiceEvent::ServiceResolved(service) => {
-                    if let Some(label) = daemon.label(&service.fullname) {
-                        state.hear(label, &service.txt_properties, now);
-                    }
-                }
-                ServiceEvent::ServiceRemoved(_, name) => {
-                    if let Some(label) = daemon.label(&name) {
-                        state.hear_goodbye(label, now);
-                    }
-                }
-                _ => {}
+        if questions.contains(&Question::Instances) && now >= self.ask_all_at {
+            // Where a firewall keeps away what comes to a port of its own.
+            self.ask_all_at = now + ASKED_ONCE_IN;
+            let message = dns::query(0, &self.service_type, &[Question::Instances]);
+            for link in self.net.links() {
+                let to = To::Everybody(link.id);
+                self.net.send(&Outgoing { to, message: message.clone() });
             }
         }
-        let dropped = state.dropped() - dropped;
-        drop(state);
-        self.log(dropped);
     }
 
-    fn hear_answers(&mut self, answers: Vec<Answer>) {
-        let now = Instant::now();
-        let mut state = self.shared.state();
+    /// Reads what has come, for a while.
+    fn hear(&mut self, now: Instant) {
+        let begin = std::time::Instant::now();
+        let shared = self.shared.clone();
+        let mut state = shared.state();
         let dropped = state.dropped();
-        let mut instances = Vec::new();
-        for answer in answers {
-            if let Answer::Instance(label) = &answer {
-                instances.push(label.clone());
-            }
-            state.hear_answer(answer, now);
+        let mut is_more = true;
+        while is_more && begin.elapsed() < READING {
+            is_more = self.read_all(&mut state, now) | self.read_answers(&mut state, now);
         }
-        for label in instances {
-            state.ask_for(label);
-        }
+        self.allowance.spend(begin.elapsed(), now);
         let dropped = state.dropped() - dropped;
         drop(state);
-        self.log(dropped);
-    }
-
-    fn log(&self, dropped: u64) {
-        if let Some(count) = self.shared.dropped.count_many(dropped) {
+        if let Some(count) = shared.dropped.count_many(dropped) {
             warn!(count, "records of others were dropped: they mean nothing, or there is no room");
         }
     }
-}
 
-/// The next of what comes; `None` at its end. Nothing, for ever, if nothing is to come.
-async fn received<T>(receiver: Option<&Receiver<T>>) -> Option<T> {
-    match receiver {
-        Some(receiver) => receiver.recv_async().await.ok(),
-        None => std::future::pending().await,
+    /// What is said to everybody; false if that was all.
+    fn read_all(&mut self, state: &mut State, now: Instant) -> bool {
+        let Self { net, responder, service_type, shared, .. } = self;
+        let mut answers = Vec::new();
+        let is_more = net.read(|incoming| {
+            let Some(packet) = dns::read(incoming.message) else { return };
+            if !dns::is_response(&packet) {
+                answers.extend(responder.hear(&packet, incoming.from, incoming.link, now));
+            } else if incoming.from.port() == shared.options.port && state.is_searching() {
+                // Whoever speaks from another port is no responder (RFC 6762, 6).
+                for answer in dns::answers(&packet, service_type) {
+                    state.hear_answer(answer, now);
+                }
+            }
+        });
+        answers.iter().for_each(|answer| net.send(answer));
+        is_more
+    }
+
+    /// What is answered to us alone; false if that was all.
+    fn read_answers(&mut self, state: &mut State, now: Instant) -> bool {
+        let Some(asker) = &mut self.asker else { return false };
+        asker.read(&self.service_type, |answers| {
+            let is_instance = |answer: &Answer| match answer {
+                Answer::Instance(label) => Some(label.clone()),
+                _ => None,
+            };
+            let instances: Vec<_> = answers.iter().filter_map(is_instance).collect();
+            answers.into_iter().for_each(|answer| state.hear_answer(answer, now));
+            instances.into_iter().for_each(|label| state.ask_for(label));
+        })
     }
 }
 
-async fn answers(asker: Option<&mut Asker>, service_type: &str) -> Vec<Answer> {
-    match asker {
-        Some(asker) => asker.answers(service_type).await,
-        None => std::future::pending().await,
+async fn readable(net: &Net, asker: Option<&Asker>) {
+    let asker = async {
+        match asker {
+            Some(asker) => asker.readable().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = net.readable() => {}
+        () = asker => {}
     }
 }

@@ -5,17 +5,20 @@
 
 use std::time::Duration;
 
-use mdns_sd::TxtProperties;
 use micro_core::registry::{Node, Service};
+use simple_dns::Packet;
 use tokio::time::Instant;
 
 use crate::config::Options;
 use crate::description::{Description, MAX_JSON, hash};
-use crate::dns::{Answer, decode_response};
-use crate::names::{part_of, service_type};
-use crate::own::{Own, Say};
+use crate::dns::{self, Answer};
+use crate::links::Link;
+use crate::message::MAX_PACKET;
+use crate::names::{host, part_of, service_type};
+use crate::own::{Announcement, Own, Say};
 use crate::peers::Peers;
 use crate::record::{LONGEST_LEASE, MAX_PARTS, Record, SHORTEST_LEASE, Strings, decode};
+use crate::responder::{Outgoing, Responder, To};
 
 /// A property that does not hold, in words.
 pub type Flaw = &'static str;
@@ -26,7 +29,7 @@ pub type Flaw = &'static str;
 /// # Errors
 /// The first property that does not hold.
 pub fn check(input: &[u8]) -> Result<bool, Flaw> {
-    let kinds = [record(input)?, response(input)?, description(input)?];
+    let kinds = [record(input)?, message(input)?, description(input)?];
     Ok(kinds.contains(&true))
 }
 
@@ -69,12 +72,16 @@ pub fn samples() -> Vec<(&'static str, Vec<u8>)> {
 
 /// The label of each instance that tells a service with one node, and its TXT record.
 pub fn announcements(service: &Service) -> Vec<(String, Vec<u8>)> {
+    announced(service).into_iter().map(|told| (told.label, without_a_clock(told.txt))).collect()
+}
+
+fn announced(service: &Service) -> Vec<Announcement> {
     let (mut own, mut says) =
         (Own::new(&Options::default(), "SAMPLE00".into()), Default::default());
     // What is too large is not told.
     let _ = own.register(service, None, Instant::now(), &mut says);
     let told = says.into_iter().filter_map(|say| match say {
-        Say::Announce(told) => Some((told.label, without_a_clock(told.txt))),
+        Say::Announce(told) => Some(told),
         Say::Withdraw(_) => None,
     });
     told.collect()
@@ -105,7 +112,8 @@ fn without_a_clock(txt: Strings) -> Vec<u8> {
 }
 
 fn record(input: &[u8]) -> Result<bool, Flaw> {
-    let Ok(record) = decode(&TxtProperties::from(input), None) else { return Ok(false) };
+    let Some(strings) = strings(input) else { return Ok(false) };
+    let Ok(record) = decode(&strings, None) else { return Ok(false) };
     let again = match &record {
         Record::Head(head) => {
             let bounds = SHORTEST_LEASE..=LONGEST_LEASE;
@@ -119,13 +127,9 @@ fn record(input: &[u8]) -> Result<bool, Flaw> {
             part.encode(None)
         }
     };
-    let mut bytes = Vec::new();
-    for (key, value) in again {
-        let length = key.len() + 1 + value.len();
-        bytes.push(u8::try_from(length).map_err(|_| "a string is too long")?);
-        bytes.extend([key.as_bytes(), b"=", &value].concat());
-    }
-    let again = decode(&TxtProperties::from(&*bytes), None);
+    let is_short = |(key, value): &(String, Vec<u8>)| key.len() + 1 + value.len() <= 255;
+    hold(again.iter().all(is_short), "a string is too long")?;
+    let again = decode(&again, None);
     hold(again.as_ref() == Ok(&record), "a record is another once encoded again")?;
     heard(record)?;
     Ok(true)
@@ -149,17 +153,67 @@ fn heard(record: Record) -> Result<(), Flaw> {
     hold(peers.next_due().is_none(), "there is something to do for ever")
 }
 
-fn response(input: &[u8]) -> Result<bool, Flaw> {
-    let Some(id) = input.first_chunk() else { return Ok(false) };
-    let id = u16::from_be_bytes(*id);
-    let Some(answers) = decode_response(input, id, &service_type(None)) else { return Ok(false) };
-    hold(decode_response(input, !id, &service_type(None)).is_none(), "another answer is taken")?;
+/// The strings of a TXT record with this content.
+fn strings(txt: &[u8]) -> Option<Strings> {
+    let message = packet("a", txt);
+    let answers = dns::answers(&dns::read(&message)?, &dns::name(&service_type(None)));
+    answers.into_iter().find_map(|answer| match answer {
+        Answer::Text(_, strings) => Some(strings),
+        _ => None,
+    })
+}
+
+/// What it says as a response, and what is answered to it as a query.
+fn message(input: &[u8]) -> Result<bool, Flaw> {
+    let Some(packet) = dns::read(input) else { return Ok(false) };
+    let answers = dns::answers(&packet, &dns::name(&service_type(None)));
     let is_bounded = |answer: &Answer| match answer {
-        Answer::Instance(label) => label.len() <= 3 * 63,
-        Answer::Text(label, txt) => label.len() <= 3 * 63 && txt.len() <= input.len(),
+        Answer::Instance(label) | Answer::Goodbye(label) => label.len() <= 63,
+        Answer::Text(label, strings) => {
+            let length: usize = strings.iter().map(|(key, value)| key.len() + value.len()).sum();
+            label.len() <= 63 && length <= input.len()
+        }
     };
     hold(answers.iter().all(is_bounded), "an answer is larger than its packet")?;
-    Ok(!answers.is_empty())
+    let replies = replies(&packet)?;
+    Ok(!answers.is_empty() || replies > 0)
+}
+
+/// Whoever asks whatever gets no more than there is, and everybody no more than once.
+fn replies(query: &Packet<'_>) -> Result<usize, Flaw> {
+    let link = Link::loopback();
+    let now = Instant::now();
+    let mut count = 0;
+    for port in [5353, 5354] {
+        let mut responder = Responder::new(&service_type(None), &host("SAMPLE00"), 5353);
+        let told = announced(&service("a", 90));
+        let instances = told.len();
+        for announcement in told {
+            responder.announce(&announcement, std::slice::from_ref(&link), now - Duration::from_secs(2));
+        }
+        let mut replies = Vec::new();
+        for _ in 0..2 {
+            let from = ([127, 0, 0, 1], port).into();
+            replies.extend(responder.hear(query, from, &link, now));
+        }
+        hold(responder.next_due().is_none_or(|at| at > now), "what is delayed is due")?;
+        replies.extend(responder.due(&[link.clone()], now + Duration::from_secs(1)));
+        hold(responder.next_due().is_none(), "something is due for ever")?;
+        let [to_all, to_one] = [true, false].map(|is_all| {
+            replies.iter().filter(|o| matches!(o.to, To::Everybody(_)) == is_all).count()
+        });
+        // Beside the instances there are the type and the host; who wants a name is told again.
+        let probes = if query.name_servers.is_empty() { 1 } else { 2 };
+        hold(to_all <= probes * (instances + 2), "everybody hears it more than once")?;
+        hold(to_one <= 2 * (instances + 2), "somebody hears it more than once for a query")?;
+        for Outgoing { message, .. } in &replies {
+            hold(message.len() <= MAX_PACKET, "a reply is too large")?;
+            let read = dns::read(message).filter(dns::is_response);
+            hold(read.is_some_and(|r| !r.answers.is_empty()), "a reply says nothing")?;
+        }
+        count += replies.len();
+    }
+    Ok(count)
 }
 
 fn description(input: &[u8]) -> Result<bool, Flaw> {
@@ -178,6 +232,3 @@ fn description(input: &[u8]) -> Result<bool, Flaw> {
 fn hold(holds: bool, flaw: Flaw) -> Result<(), Flaw> {
     if holds { Ok(()) } else { Err(flaw) }
 }
-
-/// How long a test waits that has to see the library started again.
-pub const WEIGHED: Duration = crate::driver::WEIGHED;

@@ -4,7 +4,6 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
-use mdns_sd::IfKind;
 use micro_core::{Error, Reach, Result};
 
 /// One or more interfaces of this machine.
@@ -76,15 +75,6 @@ impl Interface {
         Ok(interfaces)
     }
 
-    /// As the library knows it.
-    pub(crate) fn kinds(&self) -> Vec<IfKind> {
-        match self {
-            Self::Loopback => vec![IfKind::LoopbackV4, IfKind::LoopbackV6],
-            Self::Name(name) => vec![IfKind::Name(name.clone())],
-            Self::Address(address) => vec![IfKind::Addr(*address)],
-        }
-    }
-
     fn is(&self, there: &if_addrs::Interface) -> bool {
         match self {
             Self::Loopback => there.is_loopback(),
@@ -141,7 +131,7 @@ fn is_wanted(wanted: &[Interface], there: &if_addrs::Interface) -> bool {
     wanted.is_empty() || wanted.iter().any(|wanted| wanted.is(there))
 }
 
-/// All that the library would use: what is up, without tunnels and Apple's peer-to-peer links.
+/// All that may be used: what is up, without tunnels and Apple's peer-to-peer links.
 fn all() -> Result<Vec<if_addrs::Interface>> {
     let mut all = if_addrs::get_if_addrs().map_err(|error| {
         Error::unavailable("the network interfaces of this machine cannot be listed")

@@ -1,20 +1,24 @@
 #![doc = include_str!("../README.md")]
 
 mod address;
+mod allowance;
 mod ask;
 mod config;
-mod daemon;
 mod description;
 mod dns;
 mod driver;
 #[doc(hidden)]
 pub mod fuzzing;
 mod interfaces;
+mod links;
+mod message;
 mod names;
+mod net;
 mod own;
 mod peers;
 mod record;
 mod registry;
+mod responder;
 mod state;
 
 pub use self::config::Options;

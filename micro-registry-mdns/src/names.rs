@@ -27,12 +27,9 @@ pub(crate) fn token() -> String {
     (0..8).map(letter).collect()
 }
 
-/// The host of an instance: of this one alone, because the library takes the addresses of a host
-/// away with any instance on it.
-pub(crate) fn host_of(label: &str, token: &str) -> String {
-    let unique = label.rfind(token).map_or(label, |at| &label[at..]);
-    // In lower case, as hosts are usually written.
-    format!("micro-{}.local.", unique.to_lowercase().replace(' ', "-"))
+/// The host of all instances of who has this token, in lower case, as hosts are usually written.
+pub(crate) fn host(token: &str) -> String {
+    format!("micro-{}.local.", token.to_lowercase())
 }
 
 /// The label of an instance: for people the service and the node, then what makes it unique.
@@ -98,7 +95,7 @@ mod tests {
         let label = part_of("greeter-1 K3F7Q2XZ-1", 12);
         assert_eq!(whole_of(&label, 12), Some("greeter-1 K3F7Q2XZ-1"));
         assert_eq!(whole_of(&label, 2), None);
-        assert_eq!(host_of(&label, "K3F7Q2XZ"), "micro-k3f7q2xz-1-12.local.");
+        assert_eq!(host("K3F7Q2XZ"), "micro-k3f7q2xz.local.");
         assert!(is_own(&label, "K3F7Q2XZ") && !is_own(&label, "Q2XZ"));
     }
 }

@@ -37,7 +37,6 @@ pub(crate) enum Say {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Announcement {
     pub(crate) label: String,
-    pub(crate) host: String,
     pub(crate) port: u16,
     /// Whether only this machine may hear it.
     pub(crate) is_local: bool,
@@ -160,13 +159,13 @@ impl Own {
             // Others hear of it now, or do not any more: it is another instance.
             self.deregister(&key, say);
         }
-        let (token, namespace) = (&*self.token, self.namespace.as_deref());
+        let namespace = self.namespace.as_deref();
         let old = self.nodes.remove(&key);
         let (label, beat, old_parts) = match old {
             Some(old) => (old.label, old.head.beat + 1, old.parts.len()),
             None => {
                 self.instances += 1;
-                (names::instance(&key.name, &key.id, token, self.instances), 1, 0)
+                (names::instance(&key.name, &key.id, &self.token, self.instances), 1, 0)
             }
         };
         let since = milliseconds_since_1970();
@@ -188,7 +187,7 @@ impl Own {
             repeat_at: Some(now + REPEAT),
             renew_at: now + self.renewal(),
         };
-        own.announce(token, namespace, say);
+        own.announce(namespace, say);
         for number in own.parts.len()..old_parts {
             say.push_back(Say::Withdraw(names::part_of(&own.label, part_number(number))));
         }
@@ -203,7 +202,7 @@ impl Own {
         let Some(mut own) = self.nodes.remove(key) else { return false };
         own.head.lease = Duration::ZERO;
         own.head.beat += 1;
-        own.announce_head(&self.token, self.namespace.as_deref(), say);
+        own.announce_head(self.namespace.as_deref(), say);
         say.push_back(Say::Withdraw(own.label.clone()));
         for number in 0..own.parts.len() {
             say.push_back(Say::Withdraw(names::part_of(&own.label, part_number(number))));
@@ -231,13 +230,13 @@ impl Own {
             own.head.beat += 1;
             own.repeat_at = Some(now + REPEAT);
             own.renew_at = now + renewal;
-            own.announce(&self.token, self.namespace.as_deref(), say);
+            own.announce(self.namespace.as_deref(), say);
         }
     }
 
     /// What has to be said now; returns whose registration has ended, which is to be deregistered.
     pub(crate) fn due(&mut self, now: Instant, say: &mut VecDeque<Say>) -> Vec<NodeKey> {
-        let (token, namespace) = (&*self.token, self.namespace.as_deref());
+        let namespace = self.namespace.as_deref();
         let (lease, renewals) = (self.lease, self.renewals);
         let mut ended = Vec::new();
         for (key, own) in &mut self.nodes {
@@ -247,12 +246,12 @@ impl Own {
             }
             if own.repeat_at.is_some_and(|at| at <= now) {
                 own.repeat_at = None;
-                own.announce(token, namespace, say);
+                own.announce(namespace, say);
             }
             if own.renew_at <= now {
                 own.head.beat += 1;
                 own.renew_at = now + about(lease / renewals);
-                own.announce_head(token, namespace, say);
+                own.announce_head(namespace, say);
             }
         }
         ended
@@ -271,28 +270,26 @@ impl Own {
 
 impl OwnNode {
     /// The parts before the head, so that whoever hears the head has them.
-    fn announce(&self, token: &str, namespace: Option<&str>, say: &mut VecDeque<Say>) {
+    fn announce(&self, namespace: Option<&str>, say: &mut VecDeque<Say>) {
         let is_local = address::is_local(self.address());
         for (index, data) in self.parts.iter().enumerate() {
             let number = part_number(index);
             let part = Part { revision: self.head.revision, number, data: data.clone() };
             let label = names::part_of(&self.label, number);
-            let host = names::host_of(&label, token);
             let txt = part.encode(namespace);
-            say.push_back(Say::Announce(Announcement { label, host, port: 0, is_local, txt }));
+            say.push_back(Say::Announce(Announcement { label, port: 0, is_local, txt }));
         }
-        self.announce_head(token, namespace, say);
+        self.announce_head(namespace, say);
     }
 
     fn address(&self) -> &str {
         self.service.nodes.first().map_or("", |node| &node.address)
     }
 
-    fn announce_head(&self, token: &str, namespace: Option<&str>, say: &mut VecDeque<Say>) {
+    fn announce_head(&self, namespace: Option<&str>, say: &mut VecDeque<Say>) {
         let address = self.address();
         say.push_back(Say::Announce(Announcement {
             label: self.label.clone(),
-            host: names::host_of(&self.label, token),
             port: address::port(address),
             is_local: address::is_local(address),
             txt: self.head.encode(namespace, &shown(&self.service)),

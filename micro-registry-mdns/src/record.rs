@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use mdns_sd::TxtProperties;
-
 /// The most that a TXT record has. With the other records of its instance and some addresses it
-/// is a packet of at most [`MAX_PACKET`](crate::daemon::MAX_PACKET) bytes.
+/// is a packet of at most [`MAX_PACKET`](crate::responder::MAX_PACKET) bytes.
 const MAX_TXT: usize = 980;
 /// The most that one string of it has (RFC 1035).
 const MAX_STRING: usize = 255;
@@ -19,7 +17,8 @@ pub(crate) const LONGEST_LEASE: Duration = Duration::from_secs(300);
 const SHOWN: usize = 80;
 const VERSION: &str = "1";
 
-/// The strings of a TXT record, each a key and its value.
+/// The strings of a TXT record, each a key and its value. Keys have no case, and of two that are
+/// the same the first one counts (RFC 6763, 6.4).
 pub(crate) type Strings = Vec<(String, Vec<u8>)>;
 
 /// What an instance says.
@@ -103,7 +102,7 @@ pub(crate) fn part_room(namespace: Option<&str>) -> usize {
 }
 
 /// Reads what an instance says; what is wrong with it, if it says nothing to us.
-pub(crate) fn decode(txt: &TxtProperties, namespace: Option<&str>) -> Result<Record, &'static str> {
+pub(crate) fn decode(txt: &[(String, Vec<u8>)], namespace: Option<&str>) -> Result<Record, &'static str> {
     if text(txt, "txtvers") != Some(VERSION) {
         return Err("it is of another version");
     }
@@ -164,22 +163,27 @@ fn data_room(strings: &Strings) -> usize {
     left / string * (string - overhead) + (left % string).saturating_sub(overhead)
 }
 
-fn data(txt: &TxtProperties) -> Vec<u8> {
-    let strings = (0..10).map_while(|index| txt.get_property_val(&format!("d{index}"))?);
+fn data(txt: &[(String, Vec<u8>)]) -> Vec<u8> {
+    let strings = (0..10).map_while(|index| value(txt, &format!("d{index}")));
     strings.flatten().copied().collect()
 }
 
-fn revision(txt: &TxtProperties) -> Result<u64, &'static str> {
+fn revision(txt: &[(String, Vec<u8>)]) -> Result<u64, &'static str> {
     let hex = text(txt, "rev").unwrap_or_default();
     u64::from_str_radix(hex, 16).map_err(|_| "its revision is no number")
 }
 
-fn number<T: std::str::FromStr>(txt: &TxtProperties, key: &str) -> Result<T, &'static str> {
+fn number<T: std::str::FromStr>(txt: &[(String, Vec<u8>)], key: &str) -> Result<T, &'static str> {
     text(txt, key).unwrap_or_default().parse().map_err(|_| "a number of it is none")
 }
 
-fn text<'a>(txt: &'a TxtProperties, key: &str) -> Option<&'a str> {
-    std::str::from_utf8(txt.get_property_val(key)??).ok()
+fn text<'a>(txt: &'a [(String, Vec<u8>)], key: &str) -> Option<&'a str> {
+    std::str::from_utf8(value(txt, key)?).ok()
+}
+
+fn value<'a>(txt: &'a [(String, Vec<u8>)], key: &str) -> Option<&'a [u8]> {
+    let (_, value) = txt.iter().find(|(known, _)| known.eq_ignore_ascii_case(key))?;
+    Some(value)
 }
 
 /// The beginning of a text, of at most as many bytes, without half a character.
@@ -202,7 +206,7 @@ mod tests {
     }
 
     fn read(strings: &Strings, namespace: Option<&str>) -> Result<Record, &'static str> {
-        decode(&TxtProperties::from(&*wire(strings)), namespace)
+        decode(strings, namespace)
     }
 
     fn head(data: Vec<u8>) -> Head {

@@ -17,16 +17,17 @@ use crate::address;
 use crate::config::Options;
 use crate::driver::{Shared, drive};
 use crate::interfaces::{self, Interface};
+use crate::net::Net;
 use crate::state::{Found, State};
 
-/// How long a call waits until the thread of multicast DNS has sent what it was told.
+/// How long a call waits until the task has sent what it was told.
 const SENT: Duration = Duration::from_secs(1);
 
 /// Services found by multicast DNS on the networks of this machine, without any server.
 ///
 /// Cheap to clone; all clones are the same registry. Making one does no I/O and needs no runtime.
-/// One thread and one background task, started by the first use, do all the work; they end with
-/// the last handle or with [`close`](Registry::close).
+/// One background task, started by the first use, does all the work; it ends with the last handle
+/// or with [`close`](Registry::close).
 ///
 /// A node whose process dies leaves every view at the end of its lease ([`Options::lease`]), after
 /// it was asked and did not answer.
@@ -77,20 +78,27 @@ impl MdnsRegistry {
         self.0.shared.state().dropped()
     }
 
-    /// Sees to it that multicast DNS is there.
+    /// # Errors
+    /// As for [`run`](Self::run); `Unavailable` after [`close`](Registry::close).
     fn start(&self) -> Result<()> {
         self.0.shared.state().check_open()?;
-        self.0.shared.daemon().map(drop)
+        self.run()
     }
 
-    /// Wakes the task, which the first use starts.
-    fn wake(&self) {
+    /// Sees to it that the task runs, which does all the work.
+    ///
+    /// # Errors
+    /// `Unavailable`: none of the interfaces is there, or the port cannot be had.
+    fn run(&self) -> Result<()> {
+        let shared = &self.0.shared;
         let mut task = self.0.task.lock().unwrap_or_else(PoisonError::into_inner);
+        // It may have ended with its runtime.
         if task.as_ref().is_none_or(AbortHandle::is_finished) {
+            let net = Net::open(&shared.options)?;
             // It keeps no handle: it ends with the last one.
-            *task = Some(tokio::spawn(drive(self.0.shared.clone())).abort_handle());
+            *task = Some(tokio::spawn(drive(shared.clone(), net)).abort_handle());
         }
-        self.0.shared.changed();
+        Ok(())
     }
 
     /// A node that only this machine can dial is told on loopback alone, which may not be used.
@@ -110,7 +118,8 @@ impl MdnsRegistry {
 
     /// Waits, bounded, until what was done in this revision has been sent.
     async fn settle(&self, revision: u64) -> Result<()> {
-        self.wake();
+        self.run()?;
+        self.0.shared.changed();
         self.sent(revision).await
     }
 
@@ -126,7 +135,7 @@ impl MdnsRegistry {
         interfaces::present(&options.interfaces)?;
         let mut heard = self.0.shared.heard();
         self.0.shared.state().search(Instant::now())?;
-        self.wake();
+        self.0.shared.changed();
         loop {
             heard.mark_unchanged();
             let found = {
@@ -202,7 +211,7 @@ impl Registry for MdnsRegistry {
             state.search(Instant::now())?;
             state.watch(options.name)
         };
-        self.wake();
+        self.0.shared.changed();
         Ok(watcher)
     }
 
@@ -234,7 +243,6 @@ impl Handle {
         if let Some(task) = self.task.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
             task.abort();
         }
-        self.shared.end_daemon(true);
     }
 }
 

@@ -4,7 +4,6 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
-use mdns_sd::TxtProperties;
 use micro_core::registry::{Service, ServiceName, Watcher};
 use micro_core::{Error, Result};
 use tokio::time::Instant;
@@ -14,11 +13,16 @@ use crate::config::Options;
 use crate::dns::{Answer, MOST_QUESTIONS, Question};
 use crate::own::{NodeKey, Own, Say};
 use crate::peers::Peers;
-use crate::record;
+use crate::record::{self, Strings};
 
 /// When the first lookup asks, after its beginning: a packet may be lost.
-const ASKED: [Duration; 3] =
-    [Duration::ZERO, Duration::from_millis(250), Duration::from_millis(650)];
+const ASKED: [Duration; 4] = [
+    Duration::ZERO,
+    Duration::from_millis(250),
+    Duration::from_millis(650),
+    // When who announced just before may say it again.
+    Duration::from_millis(1050),
+];
 /// How many times [`Options::quiet`] a list of everything waits at least.
 const QUIET_OF_LISTS: u32 = 4;
 
@@ -180,7 +184,7 @@ impl State {
     }
 
     /// What an instance says.
-    pub(crate) fn hear(&mut self, label: &str, txt: &TxtProperties, now: Instant) {
+    pub(crate) fn hear(&mut self, label: &str, txt: &Strings, now: Instant) {
         if self.own.is_own(label) || self.closed {
             return;
         }
@@ -193,10 +197,11 @@ impl State {
         }
     }
 
-    /// What somebody answers to a question.
+    /// What somebody says, asked or not.
     pub(crate) fn hear_answer(&mut self, answer: Answer, now: Instant) {
         match answer {
-            Answer::Text(label, txt) => self.hear(&label, &TxtProperties::from(&*txt), now),
+            Answer::Text(label, txt) => self.hear(&label, &txt, now),
+            Answer::Goodbye(label) => self.peers.doubt(&label, now),
             // What it says usually comes with it.
             Answer::Instance(_) => {}
         }
@@ -209,16 +214,18 @@ impl State {
         }
     }
 
-    /// Somebody says that an instance is no more.
-    pub(crate) fn hear_goodbye(&mut self, label: &str, now: Instant) {
-        self.peers.doubt(label, now);
-    }
-
     /// The responder is a new one and knows nothing.
     pub(crate) fn say_all(&mut self, now: Instant) {
         // Who leaves has to be told of all the same.
         self.say.retain(|say| !self.own.tells(say.label()));
         self.own.say_all(now, &mut self.say);
+    }
+
+    /// There are others to ask than before.
+    pub(crate) fn ask_again(&mut self) {
+        if self.is_searching() {
+            self.ask(Question::Instances);
+        }
     }
 
     /// Does what is due, and tells the watchers what has changed. Returns when more is due.
@@ -237,10 +244,6 @@ impl State {
 
     pub(crate) fn pop_say(&mut self) -> Option<Say> {
         self.say.pop_front()
-    }
-
-    pub(crate) fn push_back_say(&mut self, say: Say) {
-        self.say.push_front(say);
     }
 
     pub(crate) fn take_questions(&mut self) -> Vec<Question> {

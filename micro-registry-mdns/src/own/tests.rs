@@ -29,12 +29,7 @@ fn said(say: &mut VecDeque<Say>) -> Vec<(String, Option<Record>)> {
     let read = |say| match say {
         Say::Withdraw(label) => (label, None),
         Say::Announce(Announcement { label, txt, .. }) => {
-            let mut bytes = Vec::new();
-            for (key, value) in txt {
-                bytes.push(u8::try_from(key.len() + 1 + value.len()).unwrap());
-                bytes.extend([key.as_bytes(), b"=", &*value].concat());
-            }
-            let record = decode(&mdns_sd::TxtProperties::from(&*bytes), None).unwrap();
+            let record = decode(&txt, None).unwrap();
             (label, Some(record))
         }
     };

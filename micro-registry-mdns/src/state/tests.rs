@@ -20,18 +20,13 @@ fn service() -> Service {
 }
 
 /// What another registry says when this service is registered there.
-fn announcement(service: &Service, now: Instant) -> (String, TxtProperties) {
+fn announcement(service: &Service, now: Instant) -> (String, Strings) {
     let mut other = State::new(Options::default(), "BBBBBBBB".to_owned());
     other.register(service, None, now).unwrap();
     let Some(Say::Announce(Announcement { label, txt, .. })) = other.pop_say() else {
         panic!("nothing is said")
     };
-    let mut bytes = Vec::new();
-    for (key, value) in txt {
-        bytes.push(u8::try_from(key.len() + 1 + value.len()).unwrap());
-        bytes.extend([key.as_bytes(), b"=", &*value].concat());
-    }
-    (label, TxtProperties::from(&*bytes))
+    (label, txt)
 }
 
 /// What a watcher is told at this moment.

@@ -26,6 +26,7 @@ impl Loopback {
         let held = Socket::new(Domain::IPV4, Type::DGRAM, None).unwrap();
         held.set_reuse_address(true).unwrap();
         held.set_reuse_port(true).unwrap();
+        held.set_multicast_if_v4(&[127, 0, 0, 1].into()).unwrap();
         held.bind(&SocketAddr::from(([0, 0, 0, 0], 0)).into()).unwrap();
         Self { held: held.into() }
     }
@@ -42,12 +43,10 @@ impl Loopback {
         MdnsRegistry::with_options(self.options()).unwrap()
     }
 
-    /// Sends a packet to whoever listens.
+    /// Sends a packet to whoever listens, as a responder does.
     pub(crate) fn send(&self, packet: &[u8]) {
-        let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).unwrap();
-        socket.set_multicast_if_v4(&[127, 0, 0, 1].into()).unwrap();
         let group = SocketAddr::from(([224, 0, 0, 251], self.port()));
-        socket.send_to(packet, &group.into()).unwrap();
+        self.held.send_to(packet, group).unwrap();
     }
 }
 

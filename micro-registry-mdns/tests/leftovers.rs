@@ -1,4 +1,4 @@
-//! What a registry leaves behind: alone in its process, so that threads can be counted.
+//! What a registry leaves behind: alone in its process, so that sockets can be counted.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
@@ -9,15 +9,16 @@ use micro_core::Registry;
 use support::{LIMIT, Loopback, forever, greeter, name};
 
 #[tokio::test]
-async fn neither_a_dropped_registry_nor_a_closed_one_leaves_a_thread() {
+async fn neither_a_dropped_registry_nor_a_closed_one_leaves_a_socket() {
     let network = Loopback::new();
+    let before = sockets();
     for close in [true, false] {
         let registries: Vec<_> = (0..5).map(|_| network.registry()).collect();
         for (index, registry) in registries.iter().enumerate() {
             registry.register(&greeter(&format!("{index}"), "x"), forever()).await.unwrap();
             registry.get(&name("greeter")).await.unwrap();
         }
-        assert_eq!(responders(), Some(5));
+        assert!(sockets() >= before + 5);
         if close {
             for registry in &registries {
                 registry.close().await.unwrap();
@@ -26,17 +27,15 @@ async fn neither_a_dropped_registry_nor_a_closed_one_leaves_a_thread() {
             drop(registries);
         }
         let begin = Instant::now();
-        while responders() != Some(0) {
-            assert!(begin.elapsed() < LIMIT, "{:?} threads are left", responders());
+        while sockets() != before {
+            assert!(begin.elapsed() < LIMIT, "{} sockets are left", sockets() - before);
             tokio::task::yield_now().await;
         }
     }
 }
 
-/// How many threads of multicast DNS there are.
-fn responders() -> Option<usize> {
-    let tasks = std::fs::read_dir("/proc/self/task").ok()?;
-    let name = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("comm")).ok();
-    let names = tasks.filter_map(|task| name(task.ok()?));
-    Some(names.filter(|name| name.trim() == "mDNS_daemon").count())
+fn sockets() -> usize {
+    let files = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
+    let target = |file: std::fs::DirEntry| std::fs::read_link(file.path()).ok();
+    files.filter_map(target).filter(|to| to.to_string_lossy().starts_with("socket:")).count()
 }

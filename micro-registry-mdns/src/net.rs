@@ -1,0 +1,244 @@
+//! The sockets of multicast DNS, shared with whoever else speaks it on this machine.
+
+use std::io::{self, IoSliceMut};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+
+use micro_core::{Error, Result};
+use quinn_udp::{RecvMeta, UdpSocketState};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use tokio::io::Interest;
+use tokio::net::UdpSocket;
+use tracing::{debug, warn};
+
+use crate::config::Options;
+use crate::interfaces;
+use crate::links::{Link, LinkId};
+use crate::responder::{Outgoing, To};
+
+const GROUP_V4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
+const GROUP_V6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0xfb);
+/// Many may speak at once.
+const SOCKET_BUFFER: usize = 1 << 20;
+/// So many packets are read at once,
+const BATCH: usize = 4;
+/// each of this size, because several of one sender may come as one.
+const BUFFER: usize = 1 << 16;
+
+/// What listens to everybody.
+pub(crate) struct Net {
+    v4: Option<Channel>,
+    v6: Option<Channel>,
+    port: u16,
+    links: Vec<Link>,
+    buffers: Vec<Vec<u8>>,
+}
+
+struct Channel {
+    socket: UdpSocket,
+    state: UdpSocketState,
+}
+
+/// A packet that has come.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Incoming<'a> {
+    pub(crate) message: &'a [u8],
+    pub(crate) from: SocketAddr,
+    pub(crate) link: &'a Link,
+}
+
+impl Net {
+    /// # Errors
+    /// `Unavailable`, if there is none of the interfaces, or the port cannot be had.
+    pub(crate) fn open(options: &Options) -> Result<Self> {
+        interfaces::present(&options.interfaces)?;
+        for missing in interfaces::missing(&options.interfaces) {
+            warn!(interface = %missing, "there is no such network interface; it is used when there is");
+        }
+        let port = options.port;
+        let v4 = Channel::open(Domain::IPV4, (Ipv4Addr::UNSPECIFIED, port).into());
+        let v6 = Channel::open(Domain::IPV6, (Ipv6Addr::UNSPECIFIED, port).into());
+        let neither = v4.is_err() && v6.is_err();
+        // A machine may have one family of addresses alone; a port that somebody has is another
+        // thing.
+        let counts = |error: &&io::Error| neither || error.kind() == io::ErrorKind::AddrInUse;
+        if let Some(error) = [v4.as_ref().err(), v6.as_ref().err()].into_iter().flatten().find(counts)
+        {
+            return Err(Error::unavailable(format!(
+                "multicast DNS needs UDP port {port}, which cannot be had; a program that does \
+                 not share it may be using it"
+            ))
+            .with_source(io::Error::new(error.kind(), error.to_string())));
+        }
+        let (v4, v6) = (v4.ok(), v6.ok());
+        let buffers = (0..BATCH).map(|_| vec![0; BUFFER]).collect();
+        let mut net = Self { v4, v6, port, links: Vec::new(), buffers };
+        net.refresh(options);
+        Ok(net)
+    }
+
+    /// The networks that there are.
+    pub(crate) fn links(&self) -> &[Link] {
+        &self.links
+    }
+
+    /// Looks which networks there are now, and says whether they are others than before.
+    pub(crate) fn refresh(&mut self, options: &Options) -> bool {
+        // Without an interface there is nobody to hear.
+        let links = Link::all(&interfaces::present(&options.interfaces).unwrap_or_default());
+        let is_usable = |link: &Link| if link.id.is_v4 { self.v4.is_some() } else { self.v6.is_some() };
+        let links: Vec<Link> = links.into_iter().filter(is_usable).collect();
+        if links == self.links {
+            return false;
+        }
+        for link in &links {
+            if let Err(error) = self.join(link) {
+                warn!(interface = link.name, %error, "nobody is heard by multicast");
+            }
+        }
+        self.links = links;
+        true
+    }
+
+    /// Until something has come. Cancel safe.
+    pub(crate) async fn readable(&self) {
+        let readable = async |channel: Option<&Channel>| match channel {
+            Some(channel) => drop(channel.socket.readable().await),
+            None => std::future::pending().await,
+        };
+        tokio::select! {
+            () = readable(self.v4.as_ref()) => {}
+            () = readable(self.v6.as_ref()) => {}
+        }
+    }
+
+    /// Reads some of what has come, without waiting; false if that was all.
+    pub(crate) fn read(&mut self, mut hear: impl FnMut(Incoming<'_>)) -> bool {
+        let mut is_more = false;
+        for channel in [&self.v4, &self.v6].into_iter().flatten() {
+            let mut metas = [RecvMeta::default(); BATCH];
+            let count = match channel.read(&mut self.buffers, &mut metas) {
+                Ok(count) => count,
+                // It says nothing of the next one.
+                Err(error) => {
+                    is_more |= error.kind() != io::ErrorKind::WouldBlock;
+                    continue;
+                }
+            };
+            is_more |= count > 0;
+            for (buffer, meta) in self.buffers.iter().zip(&metas[..count]) {
+                let Some(link) = link_of(&self.links, meta) else { continue };
+                let from = meta.addr;
+                for message in buffer[..meta.len].chunks(meta.stride.max(1)) {
+                    hear(Incoming { message, from, link });
+                }
+            }
+        }
+        is_more
+    }
+
+    /// Who cannot be sent to does not hear of it: all is said more than once.
+    pub(crate) fn send(&self, outgoing: &Outgoing) {
+        let sent = match outgoing.to {
+            To::Everybody(id) => match self.links.iter().find(|link| link.id == id) {
+                Some(link) => self.channel(id.is_v4).map(|channel| {
+                    send_to_everybody(&channel.socket, link, self.port, &outgoing.message)
+                }),
+                None => None,
+            },
+            To::One(to) => self.channel(to.is_ipv4()).map(|channel| {
+                SockRef::from(&channel.socket).send_to(&outgoing.message, &to.into()).map(drop)
+            }),
+        };
+        if let Some(Err(error)) = sent {
+            debug!(to = ?outgoing.to, %error, "a packet could not be sent");
+        }
+    }
+
+    fn channel(&self, is_v4: bool) -> Option<&Channel> {
+        if is_v4 { self.v4.as_ref() } else { self.v6.as_ref() }
+    }
+
+    fn join(&self, link: &Link) -> io::Result<()> {
+        let Some(channel) = self.channel(link.id.is_v4) else { return Ok(()) };
+        let joined = match link.addresses.first() {
+            Some(IpAddr::V4(address)) => channel.socket.join_multicast_v4(GROUP_V4, *address),
+            _ => channel.socket.join_multicast_v6(&GROUP_V6, link.id.index),
+        };
+        match joined {
+            // It has been there before.
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => Ok(()),
+            joined => joined,
+        }
+    }
+}
+
+impl Channel {
+    fn open(domain: Domain, address: SocketAddr) -> io::Result<Self> {
+        let socket = open(domain)?;
+        socket.set_reuse_address(true)?;
+        #[cfg(unix)]
+        socket.set_reuse_port(true)?;
+        socket.bind(&address.into())?;
+        let socket = UdpSocket::from_std(socket.into())?;
+        let state = UdpSocketState::new((&socket).into())?;
+        Ok(Self { socket, state })
+    }
+
+    fn read(&self, buffers: &mut [Vec<u8>], metas: &mut [RecvMeta]) -> io::Result<usize> {
+        self.socket.try_io(Interest::READABLE, || {
+            let mut slices: Vec<_> = buffers.iter_mut().map(|b| IoSliceMut::new(b)).collect();
+            self.state.recv((&self.socket).into(), &mut slices, metas)
+        })
+    }
+}
+
+/// A socket that sends multicast no further than mDNS goes, and does not wait.
+pub(crate) fn open(domain: Domain) -> io::Result<Socket> {
+    let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_nonblocking(true)?;
+    if domain == Domain::IPV6 {
+        socket.set_only_v6(true)?;
+        socket.set_multicast_hops_v6(255)?;
+    } else {
+        socket.set_multicast_ttl_v4(255)?;
+    }
+    // As much of it as there may be.
+    let _ = socket.set_recv_buffer_size(SOCKET_BUFFER);
+    let _ = socket.set_send_buffer_size(SOCKET_BUFFER);
+    Ok(socket)
+}
+
+/// Sends it to whoever listens on this link.
+pub(crate) fn send_to_everybody(
+    socket: &UdpSocket,
+    link: &Link,
+    port: u16,
+    message: &[u8],
+) -> io::Result<()> {
+    let socket = SockRef::from(socket);
+    let to: SocketAddr = match link.addresses.first() {
+        Some(IpAddr::V4(address)) => {
+            socket.set_multicast_if_v4(address)?;
+            (GROUP_V4, port).into()
+        }
+        _ => {
+            socket.set_multicast_if_v6(link.id.index)?;
+            SocketAddrV6::new(GROUP_V6, port, 0, link.id.index).into()
+        }
+    };
+    // Not by tokio, which does not know yet whether a new socket can send.
+    socket.send_to(message, &to.into()).map(drop)
+}
+
+/// The link that it came over, if it is one of ours.
+fn link_of<'a>(links: &'a [Link], meta: &RecvMeta) -> Option<&'a Link> {
+    let is_v4 = meta.addr.is_ipv4();
+    let is_group = matches!(meta.dst_ip, Some(IpAddr::V4(GROUP_V4) | IpAddr::V6(GROUP_V6)));
+    let is_it = |link: &&Link| match meta.interface_index {
+        Some(index) => link.id == LinkId { index, is_v4 },
+        // Not all systems say so.
+        None => link.id.is_v4 == is_v4 && link.reaches(meta.addr.ip()),
+    };
+    // What is not for everybody may come from anywhere (RFC 6762, 11).
+    links.iter().find(is_it).filter(|link| is_group || link.reaches(meta.addr.ip()))
+}

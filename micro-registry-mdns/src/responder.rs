@@ -1,0 +1,403 @@
+//! Who tells what is registered here and answers who asks for it, by the rules of RFC 6762 and
+//! RFC 6763: without I/O and without a clock.
+
+use std::collections::{BTreeMap, HashSet};
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::time::Duration;
+
+use simple_dns::{Packet, PacketFlag, Question, ResourceRecord, TYPE};
+use tokio::time::Instant;
+
+use crate::dns::{asks, label_of};
+use crate::links::{Link, LinkId};
+use crate::message::{Instance, Names, Response, TTL};
+use crate::own::Announcement;
+
+/// What is said to everybody is not said again for so long (RFC 6762, 6).
+const SAID_ONCE_IN: Duration = Duration::from_secs(1);
+/// Milliseconds: of many who know answers to one question, not all speak at once (RFC 6762, 6).
+const DELAY: Range<u64> = 20..120;
+/// Milliseconds: who says that more of what they know follows is heard out (RFC 6762, 7.2).
+const DELAY_IF_MORE: Range<u64> = 400..500;
+
+/// A message, and whom it goes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Outgoing {
+    pub(crate) to: To,
+    pub(crate) message: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum To {
+    Everybody(LinkId),
+    One(SocketAddr),
+}
+
+/// The instances that are told, and what is yet to be answered.
+#[derive(Debug)]
+pub(crate) struct Responder {
+    names: Names,
+    /// From another port asks who hears nothing of what is said to everybody.
+    port: u16,
+    /// By their labels in lower case: names have no case.
+    told: BTreeMap<String, Told>,
+    host_said: Said,
+    type_said: Said,
+    /// At most one for each link.
+    delayed: Vec<Delayed>,
+}
+
+#[derive(Debug)]
+struct Told {
+    instance: Instance,
+    said: Said,
+}
+
+/// When something was last said to everybody, on each link.
+#[derive(Debug, Default)]
+struct Said(Vec<(LinkId, Instant)>);
+
+/// What was asked for, and will be answered soon.
+#[derive(Debug)]
+struct Delayed {
+    link: LinkId,
+    at: Instant,
+    /// Who asked, if it is one alone.
+    from: Option<SocketAddr>,
+    wanted: Wanted,
+}
+
+/// What is asked for and is here.
+#[derive(Debug, Default)]
+struct Wanted {
+    /// That there are instances of the type.
+    service_type: bool,
+    host: Host,
+    /// By the keys of those that are told.
+    instances: BTreeMap<String, Parts>,
+}
+
+/// Which records of the host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Host {
+    v4: bool,
+    v6: bool,
+    /// Whether it has others.
+    others: bool,
+}
+
+/// Which records of an instance.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Parts {
+    listed: bool,
+    server: bool,
+    text: bool,
+    /// Whether it has others.
+    others: bool,
+}
+
+impl Responder {
+    pub(crate) fn new(service_type: &str, host: &str, port: u16) -> Self {
+        Self {
+            names: Names::new(service_type, host),
+            port,
+            told: BTreeMap::new(),
+            host_said: Said::default(),
+            type_said: Said::default(),
+            delayed: Vec::new(),
+        }
+    }
+
+    /// Tells everybody of an instance, or what it says now.
+    pub(crate) fn announce(
+        &mut self,
+        announcement: &Announcement,
+        links: &[Link],
+        now: Instant,
+    ) -> Vec<Outgoing> {
+        let instance = Instance::new(announcement, &self.names);
+        let mut said = Said::default();
+        let mut outgoing = Vec::new();
+        for link in links.iter().filter(|link| instance.is_on(link)) {
+            said.note(link.id, now);
+            let mut response = self.names.all(&instance);
+            response.answers.extend(self.names.addresses(link));
+            outgoing.push(to_everybody(link, response.to_everybody()));
+        }
+        self.told.insert(key(&announcement.label), Told { instance, said });
+        outgoing
+    }
+
+    /// Tells everybody that an instance is no more.
+    pub(crate) fn withdraw(&mut self, label: &str, links: &[Link]) -> Vec<Outgoing> {
+        let Some(Told { instance, .. }) = self.told.remove(&key(label)) else { return Vec::new() };
+        let goodbye = |link| to_everybody(link, self.names.all(&instance).goodbye());
+        links.iter().filter(|link| instance.is_on(link)).map(goodbye).collect()
+    }
+
+    /// What to answer at once.
+    pub(crate) fn hear(
+        &mut self,
+        query: &Packet<'_>,
+        from: SocketAddr,
+        link: &Link,
+        now: Instant,
+    ) -> Vec<Outgoing> {
+        let known: HashSet<_> = query.answers.iter().filter(|r| r.ttl >= TTL / 2).collect();
+        if query.questions.is_empty() {
+            self.hear_known(&known, from, link);
+            return Vec::new();
+        }
+        let mut wanted = Wanted::default();
+        for question in &query.questions {
+            self.want(question, link, &mut wanted);
+        }
+        self.forget_known(&mut wanted, &known, link);
+        let is_one_shot = from.port() != self.port;
+        let is_private = is_one_shot || query.questions.iter().all(|q| q.unicast_response);
+        // Who is no neighbour may be somebody who never asked.
+        if is_private && link.reaches(from.ip()) {
+            let responses = self.responses(&wanted, link).into_iter();
+            let message = |response: Response<'_>| response.to_one(query, is_one_shot);
+            return responses.map(|r| Outgoing { to: To::One(from), message: message(r) }).collect();
+        }
+        // Who wants to have a name has to hear at once whose it is.
+        let is_probe = !query.name_servers.is_empty();
+        if wanted.is_shared() && !is_probe {
+            let more = query.has_flags(PacketFlag::TRUNCATION);
+            self.delay(wanted, from, link, more, now);
+            return Vec::new();
+        }
+        self.say(&mut wanted, link, is_probe, now)
+    }
+
+    /// What to answer now, of what was asked before.
+    pub(crate) fn due(&mut self, links: &[Link], now: Instant) -> Vec<Outgoing> {
+        let mut outgoing = Vec::new();
+        while let Some(due) = self.delayed.iter().position(|delayed| delayed.at <= now) {
+            let Delayed { link, mut wanted, .. } = self.delayed.swap_remove(due);
+            // It may have gone in the meantime.
+            if let Some(link) = links.iter().find(|there| there.id == link) {
+                outgoing.extend(self.say(&mut wanted, link, false, now));
+            }
+        }
+        outgoing
+    }
+
+    /// When [`due`](Self::due) has something to say.
+    pub(crate) fn next_due(&self) -> Option<Instant> {
+        self.delayed.iter().map(|delayed| delayed.at).min()
+    }
+
+    fn want(&self, question: &Question<'_>, link: &Link, wanted: &mut Wanted) {
+        let asks = |kind| asks(question, kind);
+        let here = || self.told.iter().filter(|(_, told)| told.instance.is_on(link));
+        if question.qname == self.names.service_type {
+            if asks(TYPE::PTR) {
+                for (key, _) in here() {
+                    wanted.instances.entry(key.clone()).or_default().listed = true;
+                }
+            }
+        } else if question.qname == self.names.all_types {
+            wanted.service_type |= asks(TYPE::PTR) && here().next().is_some();
+        } else if question.qname == self.names.host {
+            if here().next().is_some() {
+                wanted.host.v4 |= asks(TYPE::A);
+                wanted.host.v6 |= asks(TYPE::AAAA);
+                wanted.host.others |= !asks(TYPE::A) && !asks(TYPE::AAAA);
+            }
+        } else if let Some(label) = label_of(&question.qname, &self.names.service_type) {
+            let key = key(label);
+            if self.told.get(&key).is_some_and(|told| told.instance.is_on(link)) {
+                let parts = wanted.instances.entry(key).or_default();
+                parts.server |= asks(TYPE::SRV);
+                parts.text |= asks(TYPE::TXT);
+                parts.others |= !asks(TYPE::SRV) && !asks(TYPE::TXT);
+            }
+        }
+    }
+
+    /// What who asks knows already is not said.
+    fn forget_known(
+        &self,
+        wanted: &mut Wanted,
+        known: &HashSet<&ResourceRecord<'_>>,
+        link: &Link,
+    ) {
+        if known.is_empty() {
+            return;
+        }
+        let Self { names, told, .. } = self;
+        wanted.service_type &= !known.contains(&names.type_listed());
+        let addresses = names.addresses(link);
+        let unknown = |kind| {
+            let mut of_kind = addresses.iter().filter(|record| record.rdata.type_code() == kind);
+            of_kind.any(|record| !known.contains(record))
+        };
+        wanted.host.v4 &= unknown(TYPE::A);
+        wanted.host.v6 &= unknown(TYPE::AAAA);
+        wanted.instances.retain(|key, parts| {
+            let Some(Told { instance, .. }) = told.get(key) else { return false };
+            parts.listed &= !known.contains(&names.listed(instance));
+            parts.server &= !known.contains(&names.server(instance));
+            parts.text &= !known.contains(&names.text(instance));
+            *parts != Parts::default()
+        });
+    }
+
+    /// The rest of what somebody knows who has asked before.
+    fn hear_known(
+        &mut self,
+        known: &HashSet<&ResourceRecord<'_>>,
+        from: SocketAddr,
+        link: &Link,
+    ) {
+        let is_theirs = |d: &Delayed| d.link == link.id && d.from == Some(from);
+        if let Some(index) = self.delayed.iter().position(is_theirs) {
+            let mut wanted = std::mem::take(&mut self.delayed[index].wanted);
+            self.forget_known(&mut wanted, known, link);
+            self.delayed[index].wanted = wanted;
+        }
+    }
+
+    fn delay(
+        &mut self,
+        wanted: Wanted,
+        from: SocketAddr,
+        link: &Link,
+        more: bool,
+        now: Instant,
+    ) {
+        if let Some(delayed) = self.delayed.iter_mut().find(|delayed| delayed.link == link.id) {
+            delayed.wanted.add(wanted);
+            delayed.from = delayed.from.filter(|before| *before == from);
+            return;
+        }
+        let delay = Duration::from_millis(fastrand::u64(if more { DELAY_IF_MORE } else { DELAY }));
+        self.delayed.push(Delayed { link: link.id, at: now + delay, from: Some(from), wanted });
+    }
+
+    /// Says it to everybody, but for what they have just heard.
+    fn say(
+        &mut self,
+        wanted: &mut Wanted,
+        link: &Link,
+        is_probe: bool,
+        now: Instant,
+    ) -> Vec<Outgoing> {
+        let is_news = |said: &mut Said| {
+            let is_news = is_probe || !said.recently(link.id, now);
+            if is_news {
+                said.note(link.id, now);
+            }
+            is_news
+        };
+        wanted.service_type = wanted.service_type && is_news(&mut self.type_said);
+        if wanted.host != Host::default() && !is_news(&mut self.host_said) {
+            wanted.host = Host::default();
+        }
+        let told = &mut self.told;
+        wanted.instances.retain(|key, _| told.get_mut(key).is_some_and(|t| is_news(&mut t.said)));
+        let responses = self.responses(wanted, link).into_iter();
+        responses.map(|response| to_everybody(link, response.to_everybody())).collect()
+    }
+
+    /// One for each name, so that none is too large.
+    fn responses(&self, wanted: &Wanted, link: &Link) -> Vec<Response<'_>> {
+        let mut responses = Vec::new();
+        if wanted.service_type {
+            let answers = vec![self.names.type_listed()];
+            responses.push(Response { answers, ..Response::default() });
+        }
+        if wanted.host != Host::default() {
+            responses.push(self.host(wanted.host, link));
+        }
+        for (key, parts) in &wanted.instances {
+            // It may have been withdrawn in the meantime.
+            if let Some(Told { instance, .. }) = self.told.get(key) {
+                responses.push(self.instance(instance, *parts, link));
+            }
+        }
+        responses
+    }
+
+    fn host(&self, host: Host, link: &Link) -> Response<'_> {
+        let addresses = self.names.addresses(link);
+        let types: Vec<_> = addresses.iter().map(|record| record.rdata.type_code()).collect();
+        let is_asked = |record: &ResourceRecord<'_>| match record.rdata.type_code() {
+            TYPE::A => host.v4,
+            _ => host.v6,
+        };
+        let (mut answers, additional): (Vec<_>, Vec<_>) = addresses.into_iter().partition(is_asked);
+        let is_missing = |asked: bool, kind: TYPE| asked && !types.contains(&kind);
+        if host.others || is_missing(host.v4, TYPE::A) || is_missing(host.v6, TYPE::AAAA) {
+            answers.push(self.names.nothing_else(&self.names.host, &types));
+        }
+        Response { answers, additional }
+    }
+
+    fn instance<'a>(&'a self, instance: &'a Instance, parts: Parts, link: &Link) -> Response<'a> {
+        let names = &self.names;
+        let (mut answers, mut additional) = (Vec::new(), Vec::new());
+        let mut place = |is_asked: bool, is_worth_it: bool, record: ResourceRecord<'a>| {
+            if is_asked {
+                answers.push(record);
+            } else if is_worth_it {
+                additional.push(record);
+            }
+        };
+        place(parts.listed, false, names.listed(instance));
+        place(parts.server, parts.listed, names.server(instance));
+        place(parts.text, parts.listed, names.text(instance));
+        let nothing_else = names.nothing_else(&instance.name, &[TYPE::TXT, TYPE::SRV]);
+        place(parts.others, false, nothing_else);
+        if parts.listed || parts.server {
+            additional.extend(names.addresses(link));
+        }
+        Response { answers, additional }
+    }
+}
+
+impl Wanted {
+    /// Whether others may have answers too.
+    fn is_shared(&self) -> bool {
+        self.service_type || self.instances.values().any(|parts| parts.listed)
+    }
+
+    fn add(&mut self, other: Self) {
+        self.service_type |= other.service_type;
+        self.host.v4 |= other.host.v4;
+        self.host.v6 |= other.host.v6;
+        self.host.others |= other.host.others;
+        for (key, more) in other.instances {
+            let parts = self.instances.entry(key).or_default();
+            parts.listed |= more.listed;
+            parts.server |= more.server;
+            parts.text |= more.text;
+            parts.others |= more.others;
+        }
+    }
+}
+
+impl Said {
+    fn note(&mut self, link: LinkId, now: Instant) {
+        self.0.retain(|(other, at)| *other != link && *at + SAID_ONCE_IN > now);
+        self.0.push((link, now));
+    }
+
+    fn recently(&self, link: LinkId, now: Instant) -> bool {
+        self.0.iter().any(|(other, at)| *other == link && *at + SAID_ONCE_IN > now)
+    }
+}
+
+fn to_everybody(link: &Link, message: Vec<u8>) -> Outgoing {
+    Outgoing { to: To::Everybody(link.id), message }
+}
+
+fn key(label: &str) -> String {
+    label.to_ascii_lowercase()
+}
+
+#[cfg(test)]
+mod tests;
