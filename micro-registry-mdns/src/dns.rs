@@ -72,7 +72,8 @@ pub(crate) fn query(id: u16, service_type: &Name<'static>, questions: &[Question
 
 /// A query or a response of multicast DNS; anything else is ignored, as RFC 6762, 18 wants it.
 pub(crate) fn read(message: &[u8]) -> Option<Packet<'_>> {
-    let word = |at: usize| Some(usize::from(u16::from_be_bytes(*message.get(at..)?.first_chunk()?)));
+    let word =
+        |at: usize| Some(usize::from(u16::from_be_bytes(*message.get(at..)?.first_chunk()?)));
     let records = word(6)? + word(8)? + word(10)?;
     // As much room is taken as is announced.
     let least = HEADER + word(4)? * SHORTEST_QUESTION + records * SHORTEST_RECORD;

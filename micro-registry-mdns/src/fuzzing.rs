@@ -189,7 +189,11 @@ fn replies(query: &Packet<'_>) -> Result<usize, Flaw> {
         let told = announced(&service("a", 90));
         let instances = told.len();
         for announcement in told {
-            responder.announce(&announcement, std::slice::from_ref(&link), now - Duration::from_secs(2));
+            responder.announce(
+                &announcement,
+                std::slice::from_ref(&link),
+                now - Duration::from_secs(2),
+            );
         }
         let mut replies = Vec::new();
         for _ in 0..2 {
@@ -197,7 +201,7 @@ fn replies(query: &Packet<'_>) -> Result<usize, Flaw> {
             replies.extend(responder.hear(query, from, &link, now));
         }
         hold(responder.next_due().is_none_or(|at| at > now), "what is delayed is due")?;
-        replies.extend(responder.due(&[link.clone()], now + Duration::from_secs(1)));
+        replies.extend(responder.due(std::slice::from_ref(&link), now + Duration::from_secs(1)));
         hold(responder.next_due().is_none(), "something is due for ever")?;
         let [to_all, to_one] = [true, false].map(|is_all| {
             replies.iter().filter(|o| matches!(o.to, To::Everybody(_)) == is_all).count()

@@ -109,7 +109,11 @@ impl Names {
     }
 
     /// That the name has these records and no others.
-    pub(crate) fn nothing_else<'a>(&self, name: &'a Name<'a>, types: &[TYPE]) -> ResourceRecord<'a> {
+    pub(crate) fn nothing_else<'a>(
+        &self,
+        name: &'a Name<'a>,
+        types: &[TYPE],
+    ) -> ResourceRecord<'a> {
         unique(name, RData::NSEC(NSEC::from_types(name.clone(), types)))
     }
 }
@@ -125,18 +129,18 @@ fn unique<'a>(name: &'a Name<'a>, data: RData<'a>) -> ResourceRecord<'a> {
 }
 
 impl Response<'_> {
-    pub(crate) fn to_everybody(self) -> Vec<u8> {
+    pub(crate) fn for_everybody(self) -> Vec<u8> {
         self.write(&Packet::new_reply(0))
     }
 
     /// That what it says is no more.
     pub(crate) fn goodbye(mut self) -> Vec<u8> {
         self.answers.iter_mut().for_each(|record| record.ttl = 0);
-        self.to_everybody()
+        self.for_everybody()
     }
 
     /// To whoever asked alone, from the port of multicast DNS or from one of their own.
-    pub(crate) fn to_one(mut self, query: &Packet<'_>, is_one_shot: bool) -> Vec<u8> {
+    pub(crate) fn for_one(mut self, query: &Packet<'_>, is_one_shot: bool) -> Vec<u8> {
         let mut head = Packet::new_reply(query.id());
         if is_one_shot {
             for record in self.answers.iter_mut().chain(&mut self.additional) {

@@ -30,6 +30,8 @@ pub(crate) struct Net {
     v6: Option<Channel>,
     port: u16,
     links: Vec<Link>,
+    /// By which address, where it has one, each link was joined.
+    joined: Vec<(LinkId, IpAddr)>,
     buffers: Vec<Vec<u8>>,
 }
 
@@ -61,7 +63,8 @@ impl Net {
         // A machine may have one family of addresses alone; a port that somebody has is another
         // thing.
         let counts = |error: &&io::Error| neither || error.kind() == io::ErrorKind::AddrInUse;
-        if let Some(error) = [v4.as_ref().err(), v6.as_ref().err()].into_iter().flatten().find(counts)
+        if let Some(error) =
+            [v4.as_ref().err(), v6.as_ref().err()].into_iter().flatten().find(counts)
         {
             return Err(Error::unavailable(format!(
                 "multicast DNS needs UDP port {port}, which cannot be had; a program that does \
@@ -71,7 +74,7 @@ impl Net {
         }
         let (v4, v6) = (v4.ok(), v6.ok());
         let buffers = (0..BATCH).map(|_| vec![0; BUFFER]).collect();
-        let mut net = Self { v4, v6, port, links: Vec::new(), buffers };
+        let mut net = Self { v4, v6, port, links: Vec::new(), joined: Vec::new(), buffers };
         net.refresh(options);
         Ok(net)
     }
@@ -85,17 +88,14 @@ impl Net {
     pub(crate) fn refresh(&mut self, options: &Options) -> bool {
         // Without an interface there is nobody to hear.
         let links = Link::all(&interfaces::present(&options.interfaces).unwrap_or_default());
-        let is_usable = |link: &Link| if link.id.is_v4 { self.v4.is_some() } else { self.v6.is_some() };
+        let is_usable =
+            |link: &Link| if link.id.is_v4 { self.v4.is_some() } else { self.v6.is_some() };
         let links: Vec<Link> = links.into_iter().filter(is_usable).collect();
         if links == self.links {
             return false;
         }
-        for link in &links {
-            if let Err(error) = self.join(link) {
-                warn!(interface = link.name, %error, "nobody is heard by multicast");
-            }
-        }
         self.links = links;
+        self.join();
         true
     }
 
@@ -158,16 +158,27 @@ impl Net {
         if is_v4 { self.v4.as_ref() } else { self.v6.as_ref() }
     }
 
-    fn join(&self, link: &Link) -> io::Result<()> {
-        let Some(channel) = self.channel(link.id.is_v4) else { return Ok(()) };
-        let joined = match link.addresses.first() {
-            Some(IpAddr::V4(address)) => channel.socket.join_multicast_v4(GROUP_V4, *address),
-            _ => channel.socket.join_multicast_v6(&GROUP_V6, link.id.index),
-        };
-        match joined {
-            // It has been there before.
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse => Ok(()),
-            joined => joined,
+    /// Is to hear what is said to everybody on each link, and on no others.
+    fn join(&mut self) {
+        let Self { v4, v6, links, joined, .. } = self;
+        let channel = |id: LinkId| if id.is_v4 { v4.as_ref() } else { v6.as_ref() };
+        joined.retain(|(id, address)| {
+            let is_there = links.iter().any(|link| link.id == *id);
+            // An interface that is gone keeps one of the few places that there are.
+            if !is_there && let Some(Err(error)) = channel(*id).map(|c| c.leave(*id, *address)) {
+                debug!(%address, %error, "a network that is gone could not be left");
+            }
+            is_there
+        });
+        for Link { id, name, addresses, .. } in links {
+            let is_new = joined.iter().all(|(before, _)| before != id);
+            let Some(address) = addresses.first().filter(|_| is_new) else { continue };
+            match channel(*id).map(|channel| channel.join(*id, *address)) {
+                Some(Err(error)) => {
+                    warn!(interface = name, %error, "nobody is heard there by multicast");
+                }
+                _ => joined.push((*id, *address)),
+            }
         }
     }
 }
@@ -182,6 +193,20 @@ impl Channel {
         let socket = UdpSocket::from_std(socket.into())?;
         let state = UdpSocketState::new((&socket).into())?;
         Ok(Self { socket, state })
+    }
+
+    fn join(&self, id: LinkId, address: IpAddr) -> io::Result<()> {
+        match address {
+            IpAddr::V4(address) => self.socket.join_multicast_v4(GROUP_V4, address),
+            IpAddr::V6(_) => self.socket.join_multicast_v6(&GROUP_V6, id.index),
+        }
+    }
+
+    fn leave(&self, id: LinkId, address: IpAddr) -> io::Result<()> {
+        match address {
+            IpAddr::V4(address) => self.socket.leave_multicast_v4(GROUP_V4, address),
+            IpAddr::V6(_) => self.socket.leave_multicast_v6(&GROUP_V6, id.index),
+        }
     }
 
     fn read(&self, buffers: &mut [Vec<u8>], metas: &mut [RecvMeta]) -> io::Result<usize> {

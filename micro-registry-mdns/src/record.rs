@@ -102,7 +102,10 @@ pub(crate) fn part_room(namespace: Option<&str>) -> usize {
 }
 
 /// Reads what an instance says; what is wrong with it, if it says nothing to us.
-pub(crate) fn decode(txt: &[(String, Vec<u8>)], namespace: Option<&str>) -> Result<Record, &'static str> {
+pub(crate) fn decode(
+    txt: &[(String, Vec<u8>)],
+    namespace: Option<&str>,
+) -> Result<Record, &'static str> {
     if text(txt, "txtvers") != Some(VERSION) {
         return Err("it is of another version");
     }

@@ -1,15 +1,17 @@
 //! Who tells what is registered here and answers who asks for it, by the rules of RFC 6762 and
 //! RFC 6763: without I/O and without a clock.
 
+mod wanted;
+
 use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::time::Duration;
 
-use simple_dns::{Packet, PacketFlag, Question, ResourceRecord, TYPE};
+use simple_dns::{Packet, PacketFlag, ResourceRecord, TYPE};
 use tokio::time::Instant;
 
-use crate::dns::{asks, label_of};
+use self::wanted::{Host, Parts, Wanted};
 use crate::links::{Link, LinkId};
 use crate::message::{Instance, Names, Response, TTL};
 use crate::own::Announcement;
@@ -68,35 +70,6 @@ struct Delayed {
     wanted: Wanted,
 }
 
-/// What is asked for and is here.
-#[derive(Debug, Default)]
-struct Wanted {
-    /// That there are instances of the type.
-    service_type: bool,
-    host: Host,
-    /// By the keys of those that are told.
-    instances: BTreeMap<String, Parts>,
-}
-
-/// Which records of the host.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Host {
-    v4: bool,
-    v6: bool,
-    /// Whether it has others.
-    others: bool,
-}
-
-/// Which records of an instance.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Parts {
-    listed: bool,
-    server: bool,
-    text: bool,
-    /// Whether it has others.
-    others: bool,
-}
-
 impl Responder {
     pub(crate) fn new(service_type: &str, host: &str, port: u16) -> Self {
         Self {
@@ -123,7 +96,7 @@ impl Responder {
             said.note(link.id, now);
             let mut response = self.names.all(&instance);
             response.answers.extend(self.names.addresses(link));
-            outgoing.push(to_everybody(link, response.to_everybody()));
+            outgoing.push(to_everybody(link, response.for_everybody()));
         }
         self.told.insert(key(&announcement.label), Told { instance, said });
         outgoing
@@ -151,16 +124,18 @@ impl Responder {
         }
         let mut wanted = Wanted::default();
         for question in &query.questions {
-            self.want(question, link, &mut wanted);
+            wanted.ask(question, &self.names, &self.told, link);
         }
-        self.forget_known(&mut wanted, &known, link);
+        wanted.forget(&known, &self.names, &self.told, link);
         let is_one_shot = from.port() != self.port;
         let is_private = is_one_shot || query.questions.iter().all(|q| q.unicast_response);
         // Who is no neighbour may be somebody who never asked.
         if is_private && link.reaches(from.ip()) {
             let responses = self.responses(&wanted, link).into_iter();
-            let message = |response: Response<'_>| response.to_one(query, is_one_shot);
-            return responses.map(|r| Outgoing { to: To::One(from), message: message(r) }).collect();
+            let message = |response: Response<'_>| response.for_one(query, is_one_shot);
+            return responses
+                .map(|r| Outgoing { to: To::One(from), message: message(r) })
+                .collect();
         }
         // Who wants to have a name has to hear at once whose it is.
         let is_probe = !query.name_servers.is_empty();
@@ -190,85 +165,15 @@ impl Responder {
         self.delayed.iter().map(|delayed| delayed.at).min()
     }
 
-    fn want(&self, question: &Question<'_>, link: &Link, wanted: &mut Wanted) {
-        let asks = |kind| asks(question, kind);
-        let here = || self.told.iter().filter(|(_, told)| told.instance.is_on(link));
-        if question.qname == self.names.service_type {
-            if asks(TYPE::PTR) {
-                for (key, _) in here() {
-                    wanted.instances.entry(key.clone()).or_default().listed = true;
-                }
-            }
-        } else if question.qname == self.names.all_types {
-            wanted.service_type |= asks(TYPE::PTR) && here().next().is_some();
-        } else if question.qname == self.names.host {
-            if here().next().is_some() {
-                wanted.host.v4 |= asks(TYPE::A);
-                wanted.host.v6 |= asks(TYPE::AAAA);
-                wanted.host.others |= !asks(TYPE::A) && !asks(TYPE::AAAA);
-            }
-        } else if let Some(label) = label_of(&question.qname, &self.names.service_type) {
-            let key = key(label);
-            if self.told.get(&key).is_some_and(|told| told.instance.is_on(link)) {
-                let parts = wanted.instances.entry(key).or_default();
-                parts.server |= asks(TYPE::SRV);
-                parts.text |= asks(TYPE::TXT);
-                parts.others |= !asks(TYPE::SRV) && !asks(TYPE::TXT);
-            }
-        }
-    }
-
-    /// What who asks knows already is not said.
-    fn forget_known(
-        &self,
-        wanted: &mut Wanted,
-        known: &HashSet<&ResourceRecord<'_>>,
-        link: &Link,
-    ) {
-        if known.is_empty() {
-            return;
-        }
-        let Self { names, told, .. } = self;
-        wanted.service_type &= !known.contains(&names.type_listed());
-        let addresses = names.addresses(link);
-        let unknown = |kind| {
-            let mut of_kind = addresses.iter().filter(|record| record.rdata.type_code() == kind);
-            of_kind.any(|record| !known.contains(record))
-        };
-        wanted.host.v4 &= unknown(TYPE::A);
-        wanted.host.v6 &= unknown(TYPE::AAAA);
-        wanted.instances.retain(|key, parts| {
-            let Some(Told { instance, .. }) = told.get(key) else { return false };
-            parts.listed &= !known.contains(&names.listed(instance));
-            parts.server &= !known.contains(&names.server(instance));
-            parts.text &= !known.contains(&names.text(instance));
-            *parts != Parts::default()
-        });
-    }
-
     /// The rest of what somebody knows who has asked before.
-    fn hear_known(
-        &mut self,
-        known: &HashSet<&ResourceRecord<'_>>,
-        from: SocketAddr,
-        link: &Link,
-    ) {
+    fn hear_known(&mut self, known: &HashSet<&ResourceRecord<'_>>, from: SocketAddr, link: &Link) {
         let is_theirs = |d: &Delayed| d.link == link.id && d.from == Some(from);
-        if let Some(index) = self.delayed.iter().position(is_theirs) {
-            let mut wanted = std::mem::take(&mut self.delayed[index].wanted);
-            self.forget_known(&mut wanted, known, link);
-            self.delayed[index].wanted = wanted;
+        if let Some(delayed) = self.delayed.iter_mut().find(|delayed| is_theirs(delayed)) {
+            delayed.wanted.forget(known, &self.names, &self.told, link);
         }
     }
 
-    fn delay(
-        &mut self,
-        wanted: Wanted,
-        from: SocketAddr,
-        link: &Link,
-        more: bool,
-        now: Instant,
-    ) {
+    fn delay(&mut self, wanted: Wanted, from: SocketAddr, link: &Link, more: bool, now: Instant) {
         if let Some(delayed) = self.delayed.iter_mut().find(|delayed| delayed.link == link.id) {
             delayed.wanted.add(wanted);
             delayed.from = delayed.from.filter(|before| *before == from);
@@ -300,7 +205,7 @@ impl Responder {
         let told = &mut self.told;
         wanted.instances.retain(|key, _| told.get_mut(key).is_some_and(|t| is_news(&mut t.said)));
         let responses = self.responses(wanted, link).into_iter();
-        responses.map(|response| to_everybody(link, response.to_everybody())).collect()
+        responses.map(|response| to_everybody(link, response.for_everybody())).collect()
     }
 
     /// One for each name, so that none is too large.
@@ -356,27 +261,6 @@ impl Responder {
             additional.extend(names.addresses(link));
         }
         Response { answers, additional }
-    }
-}
-
-impl Wanted {
-    /// Whether others may have answers too.
-    fn is_shared(&self) -> bool {
-        self.service_type || self.instances.values().any(|parts| parts.listed)
-    }
-
-    fn add(&mut self, other: Self) {
-        self.service_type |= other.service_type;
-        self.host.v4 |= other.host.v4;
-        self.host.v6 |= other.host.v6;
-        self.host.others |= other.host.others;
-        for (key, more) in other.instances {
-            let parts = self.instances.entry(key).or_default();
-            parts.listed |= more.listed;
-            parts.server |= more.server;
-            parts.text |= more.text;
-            parts.others |= more.others;
-        }
     }
 }
 

@@ -89,7 +89,8 @@ const FLOODS: [(&str, Make); 5] = [
         b"\0\0\0\0\0\x01\0\0\0\0\0\0\x06_micro\x04_tcp\x05local\0\0\x0c\0\x01".to_vec()
     }),
     ("what announces more than it has", |_| {
-        b"\0\0\x84\0\xff\xff\xff\xff\xff\xff\xff\xff\x06_micro\x04_tcp\x05local\0\0\x0c\0\x01".to_vec()
+        b"\0\0\x84\0\xff\xff\xff\xff\xff\xff\xff\xff\x06_micro\x04_tcp\x05local\0\0\x0c\0\x01"
+            .to_vec()
     }),
 ];
 

@@ -1,5 +1,5 @@
 use simple_dns::rdata::RData;
-use simple_dns::{CLASS, Name, QCLASS, QTYPE};
+use simple_dns::{CLASS, Name, QCLASS, QTYPE, Question};
 
 use super::*;
 use crate::dns;
@@ -110,7 +110,10 @@ fn who_asks_everybody_is_answered_by_everybody_after_a_moment_and_once_in_a_seco
     assert_eq!(said.len(), 2);
     let beside = vec![TYPE::SRV, TYPE::TXT, TYPE::A, TYPE::AAAA];
     for said in &said {
-        assert_eq!((said.to, types(said)), (To::Everybody(link.id), (vec![TYPE::PTR], beside.clone())));
+        assert_eq!(
+            (said.to, types(said)),
+            (To::Everybody(link.id), (vec![TYPE::PTR], beside.clone()))
+        );
     }
     assert_eq!(responder.next_due(), None);
 
