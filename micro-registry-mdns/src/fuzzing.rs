@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::config::Options;
 use crate::description::{Description, MAX_JSON, hash};
-use crate::dns::{self, Answer};
+use crate::dns::{self, Answer, Question};
 use crate::links::Link;
 use crate::message::MAX_PACKET;
 use crate::names::{host, part_of, service_type};
@@ -55,9 +55,19 @@ pub fn packet(label: &str, txt: &[u8]) -> Vec<u8> {
 }
 
 /// By name, TXT records as a registry tells them: of a small description, and of a large one in
-/// parts; and the description itself.
+/// parts; the description itself; and messages.
 pub fn samples() -> Vec<(&'static str, Vec<u8>)> {
     let mut samples = vec![("description", json(&service("a", 0)))];
+    let mut questions = vec![Question::Instances];
+    let told = announced(&service("a", 0));
+    questions.extend(told.iter().map(|told| Question::Text(told.label.clone())));
+    samples.push(("query", dns::query(0, &dns::name(&service_type(None)), &questions)));
+    let mut responder = Responder::new(&service_type(None), &host("SAMPLE00"), 5353);
+    for announcement in told {
+        let announcement = Announcement { txt: Strings::new(), ..announcement };
+        let said = responder.announce(&announcement, &[Link::loopback()], Instant::now());
+        samples.extend(said.into_iter().map(|said| ("announcement", said.message)));
+    }
     for (name, service) in [("head", service("a", 0)), ("parts", service("b", 90))] {
         for (index, (_, txt)) in announcements(&service).into_iter().enumerate().take(2) {
             let name = if index == 0 { name } else { "more" };

@@ -17,6 +17,8 @@ pub(super) struct Wanted {
     pub(super) host: Host,
     /// By the keys of those that are told.
     pub(super) instances: BTreeMap<String, Parts>,
+    /// That they were all listed already: a question may be repeated a thousand times.
+    all: bool,
 }
 
 /// Which records of the host.
@@ -55,7 +57,7 @@ impl Wanted {
         let asks = |kind| asks(question, kind);
         let here = || told.iter().filter(|(_, told)| told.instance.is_on(link));
         if question.qname == names.service_type {
-            if asks(TYPE::PTR) {
+            if asks(TYPE::PTR) && !std::mem::replace(&mut self.all, true) {
                 for (key, _) in here() {
                     self.instances.entry(key.clone()).or_default().listed = true;
                 }
