@@ -5,13 +5,13 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use simple_dns::Name;
-use socket2::Domain;
+use socket2::{Domain, SockRef};
 use tokio::net::UdpSocket;
 use tracing::debug;
 
+use crate::channel;
 use crate::dns::{self, Answer, MAX_MESSAGE, Question};
 use crate::links::Link;
-use crate::net::{self, send_to_everybody};
 
 /// As many questions as surely have room in a packet.
 const QUESTIONS: usize = 12;
@@ -48,7 +48,9 @@ impl Asker {
                 let socket = if link.id.is_v4 { &self.v4 } else { &self.v6 };
                 let Some(socket) = socket else { continue };
                 // Who cannot be asked does not answer: whoever waits has a limit.
-                if let Err(error) = send_to_everybody(socket, link, self.port, &query) {
+                // Not by tokio, which does not know yet whether a new socket can send.
+                let asked = channel::say(SockRef::from(socket), link, self.port, &query);
+                if let Err(error) = asked {
                     debug!(interface = link.name, %error, "a query could not be sent");
                 }
             }
@@ -98,7 +100,7 @@ impl Asker {
 }
 
 fn open(domain: Domain, address: SocketAddr) -> io::Result<UdpSocket> {
-    let socket = net::open(domain)?;
+    let socket = channel::open(domain)?;
     socket.bind(&address.into())?;
     UdpSocket::from_std(socket.into())
 }

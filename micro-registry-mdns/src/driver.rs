@@ -14,6 +14,7 @@ use crate::allowance::Allowance;
 use crate::ask::Asker;
 use crate::config::Options;
 use crate::dns::{self, Answer, Question};
+use crate::links::Link;
 use crate::names;
 use crate::net::Net;
 use crate::own::Say;
@@ -24,8 +25,10 @@ use crate::state::State;
 const LONG: Duration = Duration::from_secs(3600);
 /// How long answers to a question may come.
 const ANSWERS: Duration = Duration::from_secs(2);
-/// How often it is looked which networks there are.
+/// How often it is looked which networks there are,
 const REFRESHED: Duration = Duration::from_secs(5);
+/// and no sooner than this where one of them seems to be gone.
+const REFRESHED_AT_MOST: Duration = Duration::from_millis(500);
 /// Nobody asks everybody again within this time (RFC 6762, 5.2).
 const ASKED_ONCE_IN: Duration = Duration::from_secs(1);
 /// How long is read before watchers are told: whoever looks something up waits meanwhile.
@@ -95,7 +98,8 @@ pub(crate) async fn drive(shared: Arc<Shared>, net: Net) {
         asker: None,
         asking_until: now,
         ask_all_at: now,
-        refresh_at: now + REFRESHED,
+        refreshed: now,
+        is_missing_one: false,
         allowance: Allowance::new(now),
         shared,
     };
@@ -115,7 +119,9 @@ struct Driver {
     asker: Option<Asker>,
     asking_until: Instant,
     ask_all_at: Instant,
-    refresh_at: Instant,
+    refreshed: Instant,
+    /// Whether one of the networks seems to be gone.
+    is_missing_one: bool,
     /// For what others send.
     allowance: Allowance,
 }
@@ -133,7 +139,8 @@ impl Driver {
         let asking = self.asker.is_some().then_some(self.asking_until);
         let reading = (reads_at > now).then_some(reads_at);
         let times = [next, more, asking, reading, self.responder.next_due()];
-        let wake = times.into_iter().flatten().min().unwrap_or(now + LONG).min(self.refresh_at);
+        let wake = times.into_iter().flatten().min().unwrap_or(now + LONG).min(self.refresh_at());
+        self.net.listen(reading.is_none());
         let shared = self.shared.clone();
         tokio::select! {
             () = readable(&self.net, self.asker.as_ref()), if reading.is_none() => self.hear(now),
@@ -142,12 +149,16 @@ impl Driver {
         }
     }
 
+    fn refresh_at(&self) -> Instant {
+        self.refreshed + if self.is_missing_one { REFRESHED_AT_MOST } else { REFRESHED }
+    }
+
     /// Networks come and go, and change their addresses.
     fn refresh(&mut self, now: Instant) {
-        if now < self.refresh_at {
+        if now < self.refresh_at() {
             return;
         }
-        self.refresh_at = now + REFRESHED;
+        (self.refreshed, self.is_missing_one) = (now, false);
         if self.net.refresh(&self.shared.options) {
             debug!(links = self.net.links().len(), "the networks are others than before");
             let mut state = self.shared.state();
@@ -158,9 +169,8 @@ impl Driver {
 
     /// Sends what there is to say; false if there is more.
     fn speak(&mut self, now: Instant) -> bool {
-        for outgoing in self.responder.due(self.net.links(), now) {
-            self.net.send(&outgoing);
-        }
+        let due = self.responder.due(self.net.links(), now);
+        self.send(&due);
         for _ in 0..SAID {
             let (say, revision) = {
                 let mut state = self.shared.state();
@@ -175,9 +185,15 @@ impl Driver {
                     return true;
                 }
             };
-            outgoing.iter().for_each(|outgoing| self.net.send(outgoing));
+            self.send(&outgoing);
         }
         false
+    }
+
+    fn send(&mut self, outgoing: &[Outgoing]) {
+        for outgoing in outgoing {
+            self.is_missing_one |= !self.net.send(outgoing);
+        }
     }
 
     fn ask(&mut self, now: Instant) {
@@ -201,10 +217,10 @@ impl Driver {
             // Where a firewall keeps away what comes to a port of its own.
             self.ask_all_at = now + ASKED_ONCE_IN;
             let message = dns::query(0, &self.service_type, &[Question::Instances]);
-            for link in self.net.links() {
-                let to = To::Everybody(link.id);
-                self.net.send(&Outgoing { to, message: message.clone() });
-            }
+            let everybody =
+                |link: &Link| Outgoing { to: To::Everybody(link.id), message: message.clone() };
+            let queries: Vec<_> = self.net.links().iter().map(everybody).collect();
+            self.send(&queries);
         }
     }
 
@@ -228,7 +244,7 @@ impl Driver {
 
     /// What is said to everybody; false if that was all.
     fn read_all(&mut self, state: &mut State, now: Instant) -> bool {
-        let Self { net, responder, service_type, shared, .. } = self;
+        let Self { net, responder, service_type, shared, .. } = &mut *self;
         let mut answers = Vec::new();
         let is_more = net.read(|incoming| {
             let Some(packet) = dns::read(incoming.message) else { return };
@@ -241,7 +257,7 @@ impl Driver {
                 }
             }
         });
-        answers.iter().for_each(|answer| net.send(answer));
+        self.send(&answers);
         is_more
     }
 

@@ -3,6 +3,7 @@
 mod address;
 mod allowance;
 mod ask;
+mod channel;
 mod config;
 mod description;
 mod dns;

@@ -1,24 +1,19 @@
 //! The sockets of multicast DNS, shared with whoever else speaks it on this machine.
 
-use std::io::{self, IoSliceMut};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use micro_core::{Error, Result};
-use quinn_udp::{RecvMeta, UdpSocketState};
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
-use tokio::io::Interest;
-use tokio::net::UdpSocket;
+use quinn_udp::RecvMeta;
+use socket2::Domain;
 use tracing::{debug, warn};
 
+use crate::channel::{Channel, GROUP_V4, GROUP_V6};
 use crate::config::Options;
 use crate::interfaces;
 use crate::links::{Link, LinkId};
 use crate::responder::{Outgoing, To};
 
-const GROUP_V4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
-const GROUP_V6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0xfb);
-/// Many may speak at once.
-const SOCKET_BUFFER: usize = 1 << 20;
 /// So many packets are read at once,
 const BATCH: usize = 4;
 /// each of this size, because several of one sender may come as one.
@@ -33,11 +28,6 @@ pub(crate) struct Net {
     /// By which address, where it has one, each link was joined.
     joined: Vec<(LinkId, IpAddr)>,
     buffers: Vec<Vec<u8>>,
-}
-
-struct Channel {
-    socket: UdpSocket,
-    state: UdpSocketState,
 }
 
 /// A packet that has come.
@@ -99,10 +89,19 @@ impl Net {
         true
     }
 
+    /// Is woken by what comes, or, where there is no time for it, is not.
+    pub(crate) fn listen(&mut self, listens: bool) {
+        for channel in [&mut self.v4, &mut self.v6].into_iter().flatten() {
+            if let Err(error) = channel.listen(listens) {
+                debug!(%error, "nobody is heard for now");
+            }
+        }
+    }
+
     /// Until something has come. Cancel safe.
     pub(crate) async fn readable(&self) {
         let readable = async |channel: Option<&Channel>| match channel {
-            Some(channel) => drop(channel.socket.readable().await),
+            Some(channel) => channel.readable().await,
             None => std::future::pending().await,
         };
         tokio::select! {
@@ -136,22 +135,22 @@ impl Net {
         is_more
     }
 
-    /// Who cannot be sent to does not hear of it: all is said more than once.
-    pub(crate) fn send(&self, outgoing: &Outgoing) {
+    /// Who cannot be sent to does not hear of it: all is said more than once. False if there is no
+    /// such network any more.
+    pub(crate) fn send(&self, outgoing: &Outgoing) -> bool {
         let sent = match outgoing.to {
-            To::Everybody(id) => match self.links.iter().find(|link| link.id == id) {
-                Some(link) => self.channel(id.is_v4).map(|channel| {
-                    send_to_everybody(&channel.socket, link, self.port, &outgoing.message)
-                }),
-                None => None,
-            },
-            To::One(to) => self.channel(to.is_ipv4()).map(|channel| {
-                SockRef::from(&channel.socket).send_to(&outgoing.message, &to.into()).map(drop)
-            }),
+            To::Everybody(id) => {
+                let link = self.links.iter().find(|link| link.id == id);
+                let channel = self.channel(id.is_v4).zip(link);
+                channel.map(|(channel, link)| channel.say(link, self.port, &outgoing.message))
+            }
+            To::One(to) => {
+                self.channel(to.is_ipv4()).map(|channel| channel.send(to, &outgoing.message))
+            }
         };
-        if let Some(Err(error)) = sent {
-            debug!(to = ?outgoing.to, %error, "a packet could not be sent");
-        }
+        let Some(Err(error)) = sent else { return true };
+        debug!(to = ?outgoing.to, %error, "a packet could not be sent");
+        matches!(outgoing.to, To::One(_)) || error.kind() == io::ErrorKind::WouldBlock
     }
 
     fn channel(&self, is_v4: bool) -> Option<&Channel> {
@@ -181,78 +180,6 @@ impl Net {
             }
         }
     }
-}
-
-impl Channel {
-    fn open(domain: Domain, address: SocketAddr) -> io::Result<Self> {
-        let socket = open(domain)?;
-        socket.set_reuse_address(true)?;
-        #[cfg(unix)]
-        socket.set_reuse_port(true)?;
-        socket.bind(&address.into())?;
-        let socket = UdpSocket::from_std(socket.into())?;
-        let state = UdpSocketState::new((&socket).into())?;
-        Ok(Self { socket, state })
-    }
-
-    fn join(&self, id: LinkId, address: IpAddr) -> io::Result<()> {
-        match address {
-            IpAddr::V4(address) => self.socket.join_multicast_v4(GROUP_V4, address),
-            IpAddr::V6(_) => self.socket.join_multicast_v6(&GROUP_V6, id.index),
-        }
-    }
-
-    fn leave(&self, id: LinkId, address: IpAddr) -> io::Result<()> {
-        match address {
-            IpAddr::V4(address) => self.socket.leave_multicast_v4(GROUP_V4, address),
-            IpAddr::V6(_) => self.socket.leave_multicast_v6(&GROUP_V6, id.index),
-        }
-    }
-
-    fn read(&self, buffers: &mut [Vec<u8>], metas: &mut [RecvMeta]) -> io::Result<usize> {
-        self.socket.try_io(Interest::READABLE, || {
-            let mut slices: Vec<_> = buffers.iter_mut().map(|b| IoSliceMut::new(b)).collect();
-            self.state.recv((&self.socket).into(), &mut slices, metas)
-        })
-    }
-}
-
-/// A socket that sends multicast no further than mDNS goes, and does not wait.
-pub(crate) fn open(domain: Domain) -> io::Result<Socket> {
-    let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
-    socket.set_nonblocking(true)?;
-    if domain == Domain::IPV6 {
-        socket.set_only_v6(true)?;
-        socket.set_multicast_hops_v6(255)?;
-    } else {
-        socket.set_multicast_ttl_v4(255)?;
-    }
-    // As much of it as there may be.
-    let _ = socket.set_recv_buffer_size(SOCKET_BUFFER);
-    let _ = socket.set_send_buffer_size(SOCKET_BUFFER);
-    Ok(socket)
-}
-
-/// Sends it to whoever listens on this link.
-pub(crate) fn send_to_everybody(
-    socket: &UdpSocket,
-    link: &Link,
-    port: u16,
-    message: &[u8],
-) -> io::Result<()> {
-    let socket = SockRef::from(socket);
-    let to: SocketAddr = match link.addresses.first() {
-        Some(IpAddr::V4(address)) => {
-            socket.set_multicast_if_v4(address)?;
-            (GROUP_V4, port).into()
-        }
-        _ => {
-            socket.set_multicast_if_v6(link.id.index)?;
-            SocketAddrV6::new(GROUP_V6, port, 0, link.id.index).into()
-        }
-    };
-    // Not by tokio, which does not know yet whether a new socket can send.
-    socket.send_to(message, &to.into()).map(drop)
 }
 
 /// The link that it came over, if it is one of ours.

@@ -1,0 +1,127 @@
+//! A socket of multicast DNS, for one family of addresses.
+
+use std::io::{self, IoSliceMut};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+
+use quinn_udp::{RecvMeta, UdpSocketState};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use tokio::io::Interest;
+use tokio::net::UdpSocket;
+
+use crate::links::{Link, LinkId};
+
+pub(crate) const GROUP_V4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
+pub(crate) const GROUP_V6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0xfb);
+/// Many may speak at once.
+const SOCKET_BUFFER: usize = 1 << 20;
+
+/// What hears everybody, and speaks to them, from a port that is shared.
+pub(crate) struct Channel {
+    socket: Socket,
+    /// The same socket, while the runtime is to wake for it: each packet wakes it, read or not.
+    ears: Option<UdpSocket>,
+    state: UdpSocketState,
+}
+
+impl Channel {
+    pub(crate) fn open(domain: Domain, address: SocketAddr) -> io::Result<Self> {
+        let socket = open(domain)?;
+        socket.set_reuse_address(true)?;
+        #[cfg(unix)]
+        socket.set_reuse_port(true)?;
+        socket.bind(&address.into())?;
+        let state = UdpSocketState::new((&socket).into())?;
+        let mut channel = Self { socket, ears: None, state };
+        channel.listen(true)?;
+        Ok(channel)
+    }
+
+    /// The `address` is one of the interface.
+    pub(crate) fn join(&self, id: LinkId, address: IpAddr) -> io::Result<()> {
+        match address {
+            IpAddr::V4(address) => self.socket.join_multicast_v4(&GROUP_V4, &address),
+            IpAddr::V6(_) => self.socket.join_multicast_v6(&GROUP_V6, id.index),
+        }
+    }
+
+    /// The `address` is the one that was joined by.
+    pub(crate) fn leave(&self, id: LinkId, address: IpAddr) -> io::Result<()> {
+        match address {
+            IpAddr::V4(address) => self.socket.leave_multicast_v4(&GROUP_V4, &address),
+            IpAddr::V6(_) => self.socket.leave_multicast_v6(&GROUP_V6, id.index),
+        }
+    }
+
+    /// Is woken by what comes, or not.
+    pub(crate) fn listen(&mut self, listens: bool) -> io::Result<()> {
+        if !listens {
+            self.ears = None;
+        } else if self.ears.is_none() {
+            self.ears = Some(UdpSocket::from_std(self.socket.try_clone()?.into())?);
+        }
+        Ok(())
+    }
+
+    /// Until something has come. Cancel safe.
+    pub(crate) async fn readable(&self) {
+        match &self.ears {
+            Some(ears) => drop(ears.readable().await),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Reads as much as there are buffers for, and says how many it filled.
+    pub(crate) fn read(
+        &self,
+        buffers: &mut [Vec<u8>],
+        metas: &mut [RecvMeta],
+    ) -> io::Result<usize> {
+        let Some(ears) = &self.ears else { return Err(io::ErrorKind::WouldBlock.into()) };
+        ears.try_io(Interest::READABLE, || {
+            let mut slices: Vec<_> = buffers.iter_mut().map(|b| IoSliceMut::new(b)).collect();
+            self.state.recv((&self.socket).into(), &mut slices, metas)
+        })
+    }
+
+    /// To everybody on this link.
+    pub(crate) fn say(&self, link: &Link, port: u16, message: &[u8]) -> io::Result<()> {
+        say(SockRef::from(&self.socket), link, port, message)
+    }
+
+    /// To one alone.
+    pub(crate) fn send(&self, to: SocketAddr, message: &[u8]) -> io::Result<()> {
+        self.socket.send_to(message, &to.into()).map(drop)
+    }
+}
+
+/// A socket that sends multicast as far as it goes, which is no router, and does not wait.
+pub(crate) fn open(domain: Domain) -> io::Result<Socket> {
+    let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_nonblocking(true)?;
+    // RFC 6762, 11.
+    if domain == Domain::IPV6 {
+        socket.set_only_v6(true)?;
+        socket.set_multicast_hops_v6(255)?;
+    } else {
+        socket.set_multicast_ttl_v4(255)?;
+    }
+    // As much of it as there may be.
+    let _ = socket.set_recv_buffer_size(SOCKET_BUFFER);
+    let _ = socket.set_send_buffer_size(SOCKET_BUFFER);
+    Ok(socket)
+}
+
+/// Sends it to whoever listens on this link.
+pub(crate) fn say(socket: SockRef<'_>, link: &Link, port: u16, message: &[u8]) -> io::Result<()> {
+    let to: SocketAddr = match link.addresses.first() {
+        Some(IpAddr::V4(address)) => {
+            socket.set_multicast_if_v4(address)?;
+            (GROUP_V4, port).into()
+        }
+        _ => {
+            socket.set_multicast_if_v6(link.id.index)?;
+            SocketAddrV6::new(GROUP_V6, port, 0, link.id.index).into()
+        }
+    };
+    socket.send_to(message, &to.into()).map(drop)
+}
