@@ -60,6 +60,17 @@ impl TwoMachines {
         self.namespaces.each_ref().map(|namespace| ["ip", "netns", "exec", namespace])
     }
 
+    /// Gives the first one this address at the cable in place of those that it has there, as another
+    /// network would. For the second one to reach it, it begins as [`ADDRESSES`](Self::ADDRESSES) do.
+    ///
+    /// # Errors
+    /// What `ip` says.
+    pub fn set_address(&self, address: &str) -> Result<(), String> {
+        let machine = &self.namespaces[0];
+        ip(&format!("-n {machine} addr flush dev veth0"))?;
+        ip(&format!("-n {machine} addr add {address}/24 dev veth0")).map(drop)
+    }
+
     /// Pulls the cable out, at the first one's end, or puts it back.
     ///
     /// # Errors
