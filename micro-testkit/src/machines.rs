@@ -60,6 +60,18 @@ impl TwoMachines {
         self.namespaces.each_ref().map(|namespace| ["ip", "netns", "exec", namespace])
     }
 
+    /// Gives the first one this IPv4 address at the cable in place of the one that it has there, as
+    /// another network would. The second one reaches it if it begins as
+    /// [`ADDRESSES`](Self::ADDRESSES) do.
+    ///
+    /// # Errors
+    /// What `ip` says.
+    pub fn set_address(&self, address: &str) -> Result<(), String> {
+        let machine = &self.namespaces[0];
+        ip(&format!("-4 -n {machine} addr flush dev veth0"))?;
+        ip(&format!("-n {machine} addr add {address}/24 dev veth0")).map(drop)
+    }
+
     /// Pulls the cable out, at the first one's end, or puts it back.
     ///
     /// # Errors

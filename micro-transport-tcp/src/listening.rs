@@ -1,7 +1,7 @@
 //! Where a port is heard.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpSocket, lookup_host};
 use crate::address::{Host, Id, Listen, Spot};
 use crate::config::{Keepalive, Options};
 use crate::hub::lock;
-use crate::reachable::reachable;
+use crate::reachable::Reachable;
 use crate::stream::{self, Stream};
 #[cfg(unix)]
 use crate::unix::UnixDoor;
@@ -26,6 +26,9 @@ pub(crate) struct Listening {
     /// How others get to it: whether with TLS, and the TCP port if there is one.
     pub(crate) tls: bool,
     pub(crate) port: Option<u16>,
+    /// Where it listens at all addresses of this machine: the unspecified one.
+    everywhere: Option<IpAddr>,
+    pub(crate) reachable: Reachable,
     state: Mutex<State>,
 }
 
@@ -45,15 +48,19 @@ type Accepted = (Box<dyn Stream>, String);
 
 impl Listening {
     pub(crate) async fn open(listen: &Listen, options: &Options) -> Result<Self> {
-        let id = Id::fresh();
+        let (id, reachable) = (Id::fresh(), Reachable::default());
+        let mut everywhere = None;
         let (address, port, doors) = match &listen.spot {
             Spot::Tcp(host, port) => {
-                let scheme = if listen.tls { "tls://" } else { "" };
+                let scheme = scheme(listen.tls);
                 let bound = bind(host, *port).await;
                 let asked = || format!("{scheme}{host}:{port}");
                 let (listener, bound) = bound.map_err(|error| cannot_listen(&asked(), &error))?;
                 let named = match host {
-                    Host::Ip(ip) if ip.is_unspecified() => Host::Ip(reachable(*ip)),
+                    Host::Ip(ip) if ip.is_unspecified() => {
+                        everywhere = Some(*ip);
+                        Host::Ip(reachable.now(*ip))
+                    }
                     host => host.clone(),
                 };
                 let address = format!("{scheme}{named}:{}/{id}", bound.port());
@@ -82,11 +89,27 @@ impl Listening {
             }
         };
         let state = Mutex::new(State { doors: Some(doors), waker: Waker::noop().clone() });
-        Ok(Self { address, id: Arc::new(id), tls: listen.tls, port, state })
+        let (id, tls) = (Arc::new(id), listen.tls);
+        Ok(Self { address, id, tls, port, everywhere, reachable, state })
     }
 
     pub(crate) fn address(&self) -> &str {
         &self.address
+    }
+
+    /// The same at the address that this machine has now.
+    pub(crate) fn address_now(&self) -> String {
+        match (self.everywhere, self.port) {
+            (Some(everywhere), Some(port)) => {
+                self.address_at(&Host::Ip(self.reachable.now(everywhere)), port)
+            }
+            _ => self.address.clone(),
+        }
+    }
+
+    /// This port's address where it is reached at this host and port.
+    pub(crate) fn address_at(&self, host: &Host, port: u16) -> String {
+        format!("{}{host}:{port}/{}", scheme(self.tls), self.id)
     }
 
     pub(crate) fn id(&self) -> Arc<Id> {
@@ -143,6 +166,10 @@ impl Door {
             Self::Unix(door) => door.poll_accept(cx),
         }
     }
+}
+
+fn scheme(tls: bool) -> &'static str {
+    if tls { "tls://" } else { "" }
 }
 
 async fn bind(host: &Host, port: u16) -> io::Result<(TcpListener, SocketAddr)> {

@@ -11,7 +11,6 @@ use crate::address::{Host, Target, host_and_port};
 use crate::hub::{Hub, after};
 use crate::listening::Listening;
 use crate::peer::Shared;
-use crate::reachable::reachable;
 use crate::tls::ABSENT;
 
 pub(crate) struct TcpPort {
@@ -31,28 +30,26 @@ impl Port for TcpPort {
         self.listening.as_ref().map(|listening| listening.address())
     }
 
-    /// A host, with a port where it is another one than this port's: the id is added.
+    /// A host, with a port where it is another one than this port's: the id is added. An unspecified
+    /// one, and the address that it calls itself, follow the network of this machine.
     fn advertise(&self, address: &str) -> Result<String> {
         let flawed =
             |flaw: &str| Error::invalid_input(format!("{address:?} cannot be advertised: {flaw}"));
         let listening = self.listening.as_ref().ok_or_else(|| flawed("the port only dials"))?;
         if address == listening.address() {
-            return Ok(address.to_owned());
+            return Ok(listening.address_now());
         }
         let own = listening.port.ok_or_else(|| flawed("it listens at a Unix socket alone"))?;
-        let (scheme, rest) = if listening.tls {
-            ("tls://", address.strip_prefix("tls://").unwrap_or(address))
-        } else {
-            ("", address)
-        };
+        let rest =
+            if listening.tls { address.strip_prefix("tls://").unwrap_or(address) } else { address };
         let (host, port) = host_and_port(rest).map_err(flawed)?;
         let host = match host.ok_or_else(|| flawed("it names no host"))? {
-            Host::Ip(ip) if ip.is_unspecified() => Host::Ip(reachable(ip)),
+            Host::Ip(ip) if ip.is_unspecified() => Host::Ip(listening.reachable.now(ip)),
             host => host,
         };
         match port.unwrap_or(own) {
             0 => Err(flawed("it names port 0")),
-            port => Ok(format!("{scheme}{host}:{port}/{}", listening.id())),
+            port => Ok(listening.address_at(&host, port)),
         }
     }
 

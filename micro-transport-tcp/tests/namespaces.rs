@@ -42,6 +42,37 @@ async fn from_another_machine_it_is_tcp_and_whoever_vanishes_is_missed() {
     assert_eq!(far.says().await, "gone");
 }
 
+#[tokio::test]
+async fn a_port_that_listens_everywhere_is_reached_at_the_address_that_its_machine_has_now() {
+    let machines = match TwoMachines::joined() {
+        Ok(machines) => machines,
+        Err(why) => return not_done("TCP to a machine that moves", &why),
+    };
+    let [here, there] = machines.run_on();
+    let mut server = Program::start(&here, "serve 0.0.0.0");
+    let first = server.says().await;
+    // Those on its machine ask, whatever address that has.
+    let now = || async { Program::start(&here, &format!("where {first}")).says().await };
+    assert_eq!(now().await, first);
+
+    let (place, rest) = first.split_once(':').unwrap();
+    assert_eq!(place, TwoMachines::ADDRESSES[0]);
+    machines.set_address(MOVED).unwrap();
+    let moved = format!("{MOVED}:{rest}");
+    assert_eq!(now().await, moved);
+    let remote = Program::start(&there, &format!("ask {moved}")).says().await;
+    assert!(remote.starts_with(&format!("{}:", TwoMachines::ADDRESSES[1])), "{remote}");
+    // Without its cable it may be back in a moment.
+    machines.set_cable(false).unwrap();
+    assert_eq!(now().await, moved);
+    machines.set_cable(true).unwrap();
+    machines.set_address(TwoMachines::ADDRESSES[0]).unwrap();
+    assert_eq!(now().await, first);
+}
+
+/// Another address of the first machine.
+const MOVED: &str = "10.213.0.3";
+
 /// What the programs do; as a test of its own it does nothing.
 #[tokio::test]
 async fn role() {
@@ -52,8 +83,13 @@ async fn role() {
             say(&server.address());
             let mut held = Vec::new();
             loop {
-                if let Arrival::Packet { peer, .. } = server.next_ever().await {
-                    send(&peer, peer.remote().to_owned()).await;
+                if let Arrival::Packet { peer, packet } = server.next_ever().await {
+                    let answer = match &*packet {
+                        b"who am I?" => peer.remote().to_owned(),
+                        b"where are you?" => server.port.advertise(&server.address()).unwrap(),
+                        other => panic!("{other:?} is no question"),
+                    };
+                    send(&peer, answer).await;
                     held.push(peer);
                 }
             }
@@ -68,6 +104,12 @@ async fn role() {
             say(str::from_utf8(&client.packet().await.1).unwrap());
             assert_eq!(client.closed().await, (vec![], 0));
             say("gone");
+        }
+        ("where", address) => {
+            let mut client = End::client(patient()).await;
+            let peer = client.dial(address);
+            send(&peer, "where are you?").await;
+            say(str::from_utf8(&client.packet().await.1).unwrap());
         }
         other => panic!("{other:?} is no role"),
     }

@@ -51,7 +51,7 @@ async fn main() -> anyhow::Result<()> {
 
 /// It can be called once it has answered itself: then whatever stands between has heard of it.
 fn say_serving(running: &Running) {
-    let (client, node) = (running.client(), running.node().clone());
+    let (client, node) = (running.client(), running.node());
     let name = running.name().to_owned();
     tokio::spawn(async move {
         let who = || client.call::<_, Rsp>(&name, "Echo.Who", &()).address(&node.address);

@@ -140,6 +140,10 @@ pub trait Port: Send + Sync {
     /// a proxy, or under a name. As given, unless the transport adds what makes it whole, such as
     /// a port.
     ///
+    /// Of the port's own, [`local`](Self::local), it is the address at which it is reached now, which
+    /// another network may have changed. A server asks again at each renewal of its registration, so
+    /// an answer waits for nothing, a name server least of all.
+    ///
     /// # Errors
     /// `InvalidInput` for what cannot be an address.
     fn advertise(&self, address: &str) -> Result<String> {

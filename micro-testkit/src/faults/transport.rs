@@ -17,6 +17,8 @@ super::faults! { TransportFault of "transport":
     SaysOneAddress => every_port_gets_an_address_of_its_own,
     /// A port listens somewhere else than it was asked to.
     ListensElsewhere => a_port_listens_where_it_was_asked_to,
+    /// A port says that it is reached where it is not.
+    AdvertisesElsewhere => a_port_is_reached_where_it_says_that_it_is_now,
     /// Anything is an address.
     TakesAnyAddress => what_is_no_address_is_refused,
     /// Empty packets are lost.
@@ -178,6 +180,12 @@ impl Port for FaultyPort {
     fn local(&self) -> Option<&str> {
         let local = self.inner.local()?;
         Some(if self.state.has(TransportFault::SaysOneAddress) { "here" } else { local })
+    }
+
+    fn advertise(&self, address: &str) -> Result<String> {
+        let advertised = self.inner.advertise(address)?;
+        let elsewhere = self.state.has(TransportFault::AdvertisesElsewhere);
+        Ok(if elsewhere { format!("{advertised}-elsewhere") } else { advertised })
     }
 
     fn dial(&self, address: &str) -> Result<Peer> {

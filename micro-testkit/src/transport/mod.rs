@@ -54,6 +54,7 @@ suite! { ($) transport_suite in transport:
     opening {
         every_port_gets_an_address_of_its_own,
         a_port_listens_where_it_was_asked_to,
+        a_port_is_reached_where_it_says_that_it_is_now,
         a_port_that_listens_nowhere_can_dial,
         what_is_no_address_is_refused,
         a_taken_address_is_a_conflict_if_it_is_seen,

@@ -46,6 +46,25 @@ pub(super) async fn a_port_listens_where_it_was_asked_to(fixture: &dyn Fixture) 
     Ok(())
 }
 
+pub(super) async fn a_port_is_reached_where_it_says_that_it_is_now(
+    fixture: &dyn Fixture,
+) -> Checked {
+    let mut server = Side::open(fixture, Bind::Any).await?;
+    let client = Side::open(fixture, Bind::ClientOnly).await?;
+    let local = server.address()?;
+    let mut held = Vec::new();
+    // Asked as often as a server does that renews its registration.
+    for _ in 0..3 {
+        let now = server.port.advertise(&local)?;
+        let peer = client.port.dial(&now)?;
+        send(&peer, "there").await?;
+        held.push(peer);
+        let (_, packet) = server.packet("a packet at the address of now").await?;
+        ensure!(packet == "there", "{packet:?} came to {now}");
+    }
+    Ok(())
+}
+
 pub(super) async fn a_port_that_listens_nowhere_can_dial(fixture: &dyn Fixture) -> Checked {
     let mut client = Side::open(fixture, Bind::ClientOnly).await?;
     ensure!(client.port.local().is_none(), "it has the address {:?}", client.port.local());

@@ -23,7 +23,7 @@ use bytes::Bytes;
 use micro_core::broker::{Broker, TopicFilter};
 use micro_core::codec::{Decode, Encode, Json, Raw};
 use micro_core::registry::Endpoint as Described;
-use micro_core::transport::Bind;
+use micro_core::transport::{Bind, Port};
 use micro_core::{Error, Result, Transport};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -380,9 +380,9 @@ pub(crate) struct RunningServer {
 }
 
 impl RunningServer {
-    /// What others dial who reach it at this address.
-    pub(crate) fn advertise(&self, address: &str) -> Result<String> {
-        self.pump.port().advertise(address)
+    /// Where it listens.
+    pub(crate) fn port(&self) -> &Arc<dyn Port> {
+        self.pump.port()
     }
 
     /// Tells why the port is over, once it is.

@@ -413,8 +413,8 @@ impl Pump {
         self.serving.tasks.len()
     }
 
-    pub(super) fn port(&self) -> &dyn Port {
-        &*self.serving.hub.port
+    pub(super) fn port(&self) -> &Arc<dyn Port> {
+        &self.serving.hub.port
     }
 
     /// Tells why the port is over, once it is.

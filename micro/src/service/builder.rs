@@ -259,7 +259,7 @@ impl ServiceBuilder {
         self
     }
 
-    /// How often the registration is renewed; 30 s.
+    /// How often the registration is renewed, at the address where the port is reached then; 30 s.
     pub fn register_interval(mut self, interval: Duration) -> Self {
         self.register_interval = interval;
         self

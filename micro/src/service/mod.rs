@@ -1,6 +1,7 @@
 //! A service: handlers, subscribers and a client under one name.
 
 mod builder;
+mod registration;
 mod running;
 
 use std::collections::BTreeMap;
@@ -11,6 +12,7 @@ use micro_core::transport::Bind;
 use micro_core::{Error, ErrorKind, Result};
 
 pub use self::builder::ServiceBuilder;
+use self::registration::Registration;
 pub use self::running::Running;
 use crate::backends::Backends;
 use crate::client::Client;
@@ -122,9 +124,10 @@ impl Service {
                 &server_options,
             )
             .await?;
-        let address = match &identity.advertise {
-            Some(address) => server.advertise(address)?,
-            None => server.address.clone(),
+        let port = server.port().clone();
+        let (given, address) = match identity.advertise {
+            Some(given) => (given.clone(), port.advertise(&given)?),
+            None => (server.address.clone(), server.address.clone()),
         };
         let mut node = Node::new(id, address)
             .with_metadata("broker", backends.broker.name())
@@ -135,7 +138,8 @@ impl Service {
             .with_metadata("server", "mucp");
         node.metadata.extend(identity.metadata);
         record.nodes.push(node);
-        Running::start(record, server, backends, client, times).await
+        let registration = Registration::new(backends.registry, port, given, record, times);
+        Running::start(identity.name, registration, server, client, times.stop_timeout).await
     }
 
     /// [`start`](Self::start)s, serves until SIGINT or SIGTERM, and [stops](Running::stop). A

@@ -61,7 +61,7 @@ impl World {
         };
         let served = timeout(LIMIT, served).await.expect("a new client is not served");
         let found = fresh.registry().get(&SERVICE.parse().unwrap()).await.unwrap();
-        let found: Vec<_> = found.iter().flat_map(|service| &service.nodes).collect();
+        let found: Vec<_> = found.iter().flat_map(|service| &service.nodes).cloned().collect();
         assert!(self.nodes.iter().all(|node| found.contains(&node.running.node())), "{found:?}");
 
         let before: Vec<u64> = self.nodes.iter().map(Node::events).collect();
