@@ -163,6 +163,9 @@ impl State {
             Some(_) if self.search == Search::Done => Found::Services(services),
             Some(at) if at <= now && !services.is_empty() => Found::Services(services),
             Some(at) if !services.is_empty() => Found::NotYet(at),
+            None if !services.is_empty() && self.peers.news().is_none() => {
+                self.alone(services, now)
+            }
             _ => Found::NotYet(self.limit(now)),
         }
     }
@@ -320,6 +323,13 @@ impl State {
                 Some((since + at_least).max(news + self.options.quiet))
             }
         }
+    }
+
+    /// What is registered here, as long as nobody else has been heard of.
+    fn alone(&self, services: Vec<Service>, now: Instant) -> Found {
+        let Search::Running { since, .. } = self.search else { return Found::Services(services) };
+        let at = since + (self.options.quiet * QUIET_OF_LISTS).min(self.options.query_limit);
+        if at <= now { Found::Services(services) } else { Found::NotYet(at) }
     }
 
     fn limit(&self, now: Instant) -> Instant {

@@ -92,6 +92,19 @@ fn what_is_not_there_is_known_after_the_limit_and_at_once_from_then_on() {
     assert_eq!(services(state.get(&name(), now)), Some(vec![service()]));
 }
 
+#[test]
+fn what_is_registered_here_is_found_when_others_had_the_time_to_answer() {
+    let (mut state, start) = (state(), Instant::now());
+    state.register(&service(), None, start).unwrap();
+    state.search(start).unwrap();
+    let quiet = Options::default().quiet;
+    assert!(services(state.get(&name(), start + quiet)).is_none());
+    let found = services(state.get(&name(), start + quiet * QUIET_OF_LISTS)).unwrap();
+    assert_eq!(found[0].nodes.len(), 1);
+    let other = ServiceName::new("other").unwrap();
+    assert!(services(state.get(&other, start + quiet * QUIET_OF_LISTS)).is_none());
+}
+
 #[tokio::test]
 async fn a_watcher_is_synced_when_the_first_answers_have_settled() {
     let (mut state, start) = (state(), Instant::now());
