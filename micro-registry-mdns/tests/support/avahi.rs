@@ -239,6 +239,7 @@ const AVAHI_CONFIG: &str = "[server]
 host-name=avahi
 use-ipv4=yes
 use-ipv6=yes
+check-response-ttl=yes
 [wide-area]
 enable-wide-area=no
 [publish]

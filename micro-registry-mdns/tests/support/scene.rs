@@ -1,7 +1,7 @@
 //! A node of ours and an avahi, between two machines or on one.
 
 use std::sync::Once;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use micro_testkit::{TwoMachines, not_done};
 use tokio::process::Command;
@@ -9,6 +9,9 @@ use tokio::process::Command;
 use super::LIMIT;
 use super::avahi::Avahi;
 use super::program::Program;
+
+/// What is new is said once more a second later; then nothing is said until it is renewed.
+const SAID_AGAIN: Duration = Duration::from_secs(2);
 
 /// A node, and an avahi that sees it.
 pub(crate) struct Scene {
@@ -32,6 +35,26 @@ impl Scene {
         let avahi = Avahi::start(&machines.run_on()[0]).await?;
         let node = Program::start(&run_node, &["node", options]);
         Ok(Self { avahi, node, v4, v6, is_one, machines })
+    }
+
+    /// The node registers something with the longest lease, and only then there is an avahi: what
+    /// it is to know of it, it has to ask for. It is another one than before.
+    pub(crate) async fn register_before_avahi(&mut self, what: &str) {
+        self.node.does(what).await;
+        let registered = Instant::now();
+        let mut is_silent = false;
+        while !is_silent {
+            is_silent = registered.elapsed() > SAID_AGAIN;
+            self.avahi = Avahi::start(&self.machines.run_on()[0]).await.unwrap();
+        }
+    }
+
+    /// Whether this is the address of the node for this family, `-4` or `-6`.
+    pub(crate) fn is_address(&self, family: &str, address: Option<&str>) -> bool {
+        let (own, loopback) =
+            if family == "-4" { (self.v4, "127.0.0.1") } else { (&*self.v6, "::1") };
+        // On one machine it is found on loopback too.
+        address.is_some_and(|address| address == own || self.is_one && address == loopback)
     }
 
     /// Nothing that was said was wrong in the eyes of avahi.
