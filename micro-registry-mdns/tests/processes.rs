@@ -5,18 +5,13 @@
 
 mod support;
 
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use micro_core::Registry;
 use micro_registry_mdns::{Interface, MdnsRegistry, Options};
 use micro_testkit::{TwoMachines, not_done};
-use support::{LIMIT, Loopback, Observer, forever, greeter, name};
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, ChildStdout, Command};
-
-/// Tells the program which of the roles below it has; without it, it is a test that does nothing.
-const ROLE: &str = "MICRO_MDNS_TEST_ROLE";
+use support::program::{Program, role_of_this, say};
+use support::{Loopback, Observer, forever, greeter, name};
 
 #[tokio::test]
 async fn a_killed_process_leaves_every_view_at_the_end_of_its_lease() {
@@ -76,7 +71,7 @@ const LEASE: Duration = Duration::from_secs(2);
 /// What the programs do; as a test of its own it does nothing.
 #[tokio::test]
 async fn role() {
-    let Ok(role) = std::env::var(ROLE) else { return };
+    let Some(role) = role_of_this() else { return };
     let role: Vec<&str> = role.split(' ').collect();
     let [role, interface, port] = role[..] else { panic!("{role:?} is no role") };
     let interfaces: Vec<Interface> =
@@ -122,49 +117,5 @@ async fn role() {
             }
         }
         _ => panic!("{role} is no role"),
-    }
-}
-
-fn say(what: &str) {
-    println!("says: {what}");
-}
-
-/// A program that is killed when nobody needs it any more.
-struct Program {
-    child: Child,
-    lines: tokio::io::Lines<BufReader<ChildStdout>>,
-}
-
-impl Program {
-    /// Starts it in a role, by this command if there is one.
-    fn start(by: &[&str], role: &[&str; 3]) -> Self {
-        let this = std::env::current_exe().unwrap();
-        let mut command = match by {
-            [] => Command::new(this),
-            [first, rest @ ..] => {
-                let mut command = Command::new(first);
-                command.args(rest).arg(this);
-                command
-            }
-        };
-        command.args(["--exact", "role", "--nocapture"]).env(ROLE, role.join(" "));
-        let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
-        let mut child = command.spawn().unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        Self { child, lines }
-    }
-
-    /// Waits until it says something, and this is what it says.
-    async fn says(&mut self, what: &str) {
-        let said = async {
-            while let Some(line) = self.lines.next_line().await.unwrap() {
-                if let Some((_, said)) = line.split_once("says: ") {
-                    return said.to_owned();
-                }
-            }
-            "nothing".to_owned()
-        };
-        let said = tokio::time::timeout(LIMIT, said).await.unwrap_or_else(|_| "too late".into());
-        assert_eq!(said, what);
     }
 }

@@ -2,6 +2,11 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+pub(crate) mod avahi;
+pub(crate) mod program;
+pub(crate) mod scene;
+pub(crate) mod shown;
+
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
