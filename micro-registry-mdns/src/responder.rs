@@ -53,6 +53,8 @@ pub(crate) struct Responder {
 #[derive(Debug)]
 struct Told {
     instance: Instance,
+    /// What it said before: whoever heard that within a second has not forgotten it.
+    before: Option<Instance>,
     said: Said,
 }
 
@@ -98,15 +100,32 @@ impl Responder {
             response.answers.extend(self.names.addresses(link));
             outgoing.push(to_everybody(link, response.for_everybody()));
         }
-        self.told.insert(key(&announcement.label), Told { instance, said });
+        let key = key(&announcement.label);
+        let before = self.told.remove(&key).map(|told| told.instance);
+        self.told.insert(key, Told { instance, before, said });
         outgoing
     }
 
     /// Tells everybody that an instance is no more.
     pub(crate) fn withdraw(&mut self, label: &str, links: &[Link]) -> Vec<Outgoing> {
-        let Some(Told { instance, .. }) = self.told.remove(&key(label)) else { return Vec::new() };
-        let goodbye = |link| to_everybody(link, self.names.all(&instance).goodbye());
-        links.iter().filter(|link| instance.is_on(link)).map(goodbye).collect()
+        let Some(Told { instance, before, .. }) = self.told.remove(&key(label)) else {
+            return Vec::new();
+        };
+        let mut outgoing = Vec::new();
+        for link in links.iter().filter(|link| instance.is_on(link)) {
+            let mut response = self.names.all(&instance);
+            // Where nobody else is on the host, nobody need know where it is.
+            if !self.told.values().any(|told| told.instance.is_on(link)) {
+                response.answers.extend(self.names.addresses(link));
+            }
+            outgoing.push(to_everybody(link, response.goodbye()));
+            if let Some(before) = &before {
+                let answers = vec![self.names.text(before)];
+                let response = Response { answers, ..Response::default() };
+                outgoing.push(to_everybody(link, response.goodbye()));
+            }
+        }
+        outgoing
     }
 
     /// What to answer at once.

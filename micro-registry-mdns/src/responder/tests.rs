@@ -248,6 +248,11 @@ fn who_leaves_is_said_to_and_not_told_again() {
     assert_eq!(responder.due(&links, now + SECOND).len(), 1, "it was asked for before");
     assert_eq!(responder.withdraw("a", &links), []);
     assert_eq!(responder.hear(&instances(), neighbour(4444), &link, now).len(), 1);
+    responder.announce(&announcement("b"), &links, now);
+    let said = responder.withdraw("b", &links);
+    let all = vec![TYPE::PTR, TYPE::SRV, TYPE::TXT, TYPE::A, TYPE::AAAA];
+    assert_eq!(types(&said[0]), (all, vec![]), "the host is nobody's any more");
+    assert_eq!(types(&said[1]), (vec![TYPE::TXT], vec![]), "what it said before");
 }
 
 #[test]
