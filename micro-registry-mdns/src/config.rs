@@ -26,7 +26,7 @@ pub struct Options {
     /// How often in this time it is renewed, each time by a multicast packet to everybody. 3.
     pub renewals: u32,
     /// How long the first lookup waits for what may not be there: afterwards a name that was not
-    /// heard of is not found. 1.5 s, in which a browse asks twice: who has just said something
+    /// heard of is not found. 1.5 s, in which everybody is asked twice: who has just said something
     /// must not say it again within a second.
     pub query_limit: Duration,
     /// The time without news after which the first lookup of a name that was found is done. 100 ms.
@@ -35,8 +35,7 @@ pub struct Options {
     pub port: u16,
     /// How many nodes of others are remembered, those who have just left included. 10,000.
     pub max_nodes: usize,
-    /// How many bytes of what they say, and how many more the library may take for what anybody
-    /// says before it is started again. 64 MiB.
+    /// How many bytes of what they say are remembered. 64 MiB.
     pub max_bytes: usize,
 }
 

@@ -45,10 +45,34 @@ async fn a_watcher_sees_who_comes_and_who_goes_at_once() {
         let (_, seen) = tokio::join!(here.deregister(&service), watched.until(&[]));
         left.push(seen);
     }
-    // A lease is 20 s, and what the library itself makes of a goodbye takes a second.
+    // A lease is 20 s, and a goodbye of multicast DNS alone takes a second.
     for took in [came, left] {
         assert!(took.iter().min() < Some(&Duration::from_millis(300)), "{took:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn who_asks_everybody_is_answered_after_a_moment() {
+    let network = Loopback::new();
+    let registry = network.registry();
+    registry.register(&greeter("a", "x"), forever()).await.unwrap();
+    let listener = network.listen();
+    let question = b"\0\0\0\0\0\x01\0\0\0\0\0\0\x06_micro\x04_tcp\x05local\0\0\x0c\0\x01";
+    // Announcements have more than the one record that is asked for.
+    let is_answer = |packet: &[u8]| packet[2] & 0x80 != 0 && packet[6..8] == [0, 1];
+    let (begin, mut buffer) = (Instant::now(), [0; 2000]);
+    let took = 'answered: loop {
+        assert!(begin.elapsed() < support::LIMIT, "nobody answers");
+        network.send(question);
+        let asked = Instant::now();
+        // What was announced a moment ago is not said again.
+        while asked.elapsed() < Duration::from_secs(1) {
+            if listener.recv(&mut buffer).is_ok() && is_answer(&buffer) {
+                break 'answered asked.elapsed();
+            }
+        }
+    };
+    assert!(took >= Duration::from_millis(20), "{took:?} (RFC 6762, 6)");
 }
 
 #[tokio::test]

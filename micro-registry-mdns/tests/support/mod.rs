@@ -28,12 +28,16 @@ pub(crate) struct Loopback {
 
 impl Loopback {
     pub(crate) fn new() -> Self {
-        let held = Socket::new(Domain::IPV4, Type::DGRAM, None).unwrap();
-        held.set_reuse_address(true).unwrap();
-        held.set_reuse_port(true).unwrap();
-        held.set_multicast_if_v4(&[127, 0, 0, 1].into()).unwrap();
-        held.bind(&SocketAddr::from(([0, 0, 0, 0], 0)).into()).unwrap();
-        Self { held: held.into() }
+        Self { held: Self::bind(0) }
+    }
+
+    fn bind(port: u16) -> UdpSocket {
+        let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).unwrap();
+        socket.set_reuse_address(true).unwrap();
+        socket.set_reuse_port(true).unwrap();
+        socket.set_multicast_if_v4(&[127, 0, 0, 1].into()).unwrap();
+        socket.bind(&SocketAddr::from(([0, 0, 0, 0], port)).into()).unwrap();
+        socket.into()
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -46,6 +50,14 @@ impl Loopback {
 
     pub(crate) fn registry(&self) -> MdnsRegistry {
         MdnsRegistry::with_options(self.options()).unwrap()
+    }
+
+    /// What is said to everybody from now on; a read waits 100 ms at most.
+    pub(crate) fn listen(&self) -> UdpSocket {
+        let socket = Self::bind(self.port());
+        socket.join_multicast_v4(&[224, 0, 0, 251].into(), &[127, 0, 0, 1].into()).unwrap();
+        socket.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+        socket
     }
 
     /// Sends a packet to whoever listens, as a responder does.
