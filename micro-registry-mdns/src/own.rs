@@ -47,6 +47,7 @@ pub(crate) struct Announcement {
 #[derive(Clone, Debug)]
 pub(crate) struct Claimed {
     pub(crate) key: NodeKey,
+    pub(crate) label: String,
     pub(crate) service: Service,
     pub(crate) since: u64,
 }
@@ -191,10 +192,11 @@ impl Own {
         for number in own.parts.len()..old_parts {
             say.push_back(Say::Withdraw(names::part_of(&own.label, part_number(number))));
         }
+        let label = own.label.clone();
         self.nodes.insert(key.clone(), own);
         let mut service = service;
         service.nodes.iter_mut().for_each(|node| node.lease = Some(self.lease));
-        Claimed { key, service, since }
+        Claimed { key, label, service, since }
     }
 
     /// Forgets those of the nodes that are registered here, and says that they leave.

@@ -10,7 +10,7 @@ use micro_core::registry::{Service, ServiceName, View, Watcher};
 use tokio::time::Instant;
 use tracing::debug;
 
-use self::claims::{By, Claims};
+use self::claims::Claims;
 use self::peer::{Peer, Standing};
 use crate::config::Options;
 use crate::description::Description;
@@ -78,14 +78,15 @@ impl Peers {
 
     /// A node of this registry; it stays until it is given up.
     pub(crate) fn claim(&mut self, claimed: Claimed) {
-        let Claimed { key, service, since } = claimed;
-        self.claims.set(&key, By::Own, since, Some(service));
+        let Claimed { key, label, service, since } = claimed;
+        self.claims.remove_own(&key);
+        self.claims.set(&key, &label, since, Some(service));
         self.show(&key);
     }
 
     /// A node of this registry that is no more.
     pub(crate) fn give_up(&mut self, key: &NodeKey) {
-        self.claims.remove(key, &By::Own);
+        self.claims.remove_own(key);
         self.show(key);
     }
 
@@ -267,12 +268,11 @@ impl Peers {
         let old = peer.describe(revision, key.clone(), data, unpacked);
         self.news = Some(now);
         if let Some(old) = old.filter(|old| *old != key) {
-            self.claims.remove(&old, &By::Other(label.to_owned()));
+            self.claims.remove(&old, label);
             self.show(&old);
         }
-        let by = By::Other(label.to_owned());
-        self.claims.set(&key, by.clone(), since, None);
-        if self.claims.winner(&key).is_some_and(|(winner, _)| *winner == by)
+        self.claims.set(&key, label, since, None);
+        if self.claims.winner(&key).is_some_and(|(winner, _)| winner == label)
             && let Some(peer) = self.peers.get(label)
         {
             // As it was read: to read it once more takes time.
@@ -293,21 +293,19 @@ impl Peers {
         let key = self.peers.get_mut(label).and_then(Peer::undescribe);
         if let Some(key) = key {
             debug!(service = key.name, version = key.version, node = key.id, why, "node left");
-            self.claims.remove(&key, &By::Other(label.to_owned()));
+            self.claims.remove(&key, label);
             self.show(&key);
         }
     }
 
     /// Shows the node as whoever claims it last describes it, or not at all.
     fn show(&mut self, key: &NodeKey) {
-        let Some((by, own)) = self.claims.winner(key) else {
+        let Some((label, own)) = self.claims.winner(key) else {
             self.view.remove(&key.name, Some(&key.version), &key.id);
             return;
         };
-        let service = match by {
-            By::Own => own.cloned(),
-            By::Other(label) => self.peers.get(label).and_then(Peer::service),
-        };
+        let other = || self.peers.get(label).and_then(Peer::service);
+        let service = own.cloned().or_else(other);
         if let Some(service) = service {
             self.view.insert(service, |_| None);
         }

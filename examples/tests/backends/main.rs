@@ -13,6 +13,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use clap::Parser;
+use micro::registry::{ServiceName, WatchOptions};
 use micro::{Client, Context, ErrorKind, Flags, Plugins, Result, Service};
 use micro_examples::echo;
 use micro_testkit::server::NatsServer;
@@ -178,13 +179,14 @@ async fn between_processes(args: &[String], events: bool) -> Outcome {
 
 /// Until nobody is found any more.
 async fn gone(client: &Client) -> Result<()> {
-    let name = "echo".parse()?;
+    let name: ServiceName = "echo".parse()?;
     let gone = async {
-        while client.registry().get(&name).await.is_ok() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        let registry = client.registry();
+        let mut changes = registry.watch(WatchOptions::default().with_name(name.clone())).await?;
+        while registry.get(&name).await.is_ok() && changes.next().await.is_some() {}
+        Ok(())
     };
-    timeout(LIMIT, gone).await.map_err(|_| micro::Error::timeout("it is still found"))
+    timeout(LIMIT, gone).await.map_err(|_| micro::Error::timeout("it is still found"))?
 }
 
 /// The page has these rows; `MICRO_DOCS=write` writes them.

@@ -7,15 +7,6 @@ use micro_core::registry::Service;
 
 use crate::own::NodeKey;
 
-/// Whose words they are.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum By {
-    /// Of the instance with this label.
-    Other(String),
-    /// Of this registry.
-    Own,
-}
-
 /// By node, all who claim to be it.
 #[derive(Debug, Default)]
 pub(super) struct Claims(BTreeMap<NodeKey, Vec<Claim>>);
@@ -23,32 +14,44 @@ pub(super) struct Claims(BTreeMap<NodeKey, Vec<Claim>>);
 #[derive(Debug)]
 struct Claim {
     since: u64,
-    by: By,
+    /// Of the instance that says so.
+    label: String,
+    /// If it is one of this registry.
     own: Option<Service>,
 }
 
 impl Claims {
-    /// Somebody claims to be this node, with what they say since then.
-    pub(super) fn set(&mut self, key: &NodeKey, by: By, since: u64, own: Option<Service>) {
+    /// An instance claims to be this node, with what it says since then.
+    pub(super) fn set(&mut self, key: &NodeKey, label: &str, since: u64, own: Option<Service>) {
         let claims = self.0.entry(key.clone()).or_default();
-        claims.retain(|claim| claim.by != by);
-        claims.push(Claim { since, by, own });
+        claims.retain(|claim| claim.label != label);
+        claims.push(Claim { since, label: label.to_owned(), own });
     }
 
-    /// They do not any more.
-    pub(super) fn remove(&mut self, key: &NodeKey, by: &By) {
+    /// It does not any more.
+    pub(super) fn remove(&mut self, key: &NodeKey, label: &str) {
+        self.retain(key, |claim| claim.label != label);
+    }
+
+    /// None of this registry does any more.
+    pub(super) fn remove_own(&mut self, key: &NodeKey) {
+        self.retain(key, |claim| claim.own.is_none());
+    }
+
+    /// The one who counts, everywhere the same: who spoke up last. Its label, and what it is if it
+    /// is one of this registry.
+    pub(super) fn winner(&self, key: &NodeKey) -> Option<(&str, Option<&Service>)> {
+        let claims = self.0.get(key)?.iter();
+        let last = claims.max_by_key(|claim| (claim.since, &claim.label))?;
+        Some((&last.label, last.own.as_ref()))
+    }
+
+    fn retain(&mut self, key: &NodeKey, stays: impl FnMut(&Claim) -> bool) {
         if let Some(claims) = self.0.get_mut(key) {
-            claims.retain(|claim| claim.by != *by);
+            claims.retain(stays);
             if claims.is_empty() {
                 self.0.remove(key);
             }
         }
-    }
-
-    /// The one who counts, everywhere the same: who spoke up last.
-    pub(super) fn winner(&self, key: &NodeKey) -> Option<(&By, Option<&Service>)> {
-        let claims = self.0.get(key)?.iter();
-        let last = claims.max_by_key(|claim| (claim.since, &claim.by))?;
-        Some((&last.by, last.own.as_ref()))
     }
 }

@@ -186,12 +186,15 @@ fn of_two_who_claim_one_node_the_later_counts_and_the_other_when_it_leaves() {
     assert_eq!(addresses(&peers), ["old"]);
     let claimed = |since| {
         let service = service("1", "own");
-        Claimed { key: NodeKey::of(&service).unwrap(), service, since }
+        let key = NodeKey::of(&service).unwrap();
+        Claimed { key, label: "l".into(), service, since }
     };
     peers.claim(claimed(500));
     assert_eq!(addresses(&peers), ["old"], "everywhere the same one counts");
     peers.claim(claimed(1500));
     assert_eq!(addresses(&peers), ["own"]);
+    peers.claim(claimed(1000));
+    assert_eq!(addresses(&peers), ["old"], "of two of one moment, the one of the later name");
     peers.give_up(&claimed(0).key);
     assert_eq!(addresses(&peers), ["old"]);
 }
@@ -301,7 +304,8 @@ fn there_is_room_for_what_is_registered_here_however_many_others_there_are() {
     let mut few = Peers::new(&Options::default().with_max_nodes(1));
     few.hear("a", head(&service("1", "x"), 1, 1), now);
     let own = service("2", "own");
-    few.claim(Claimed { key: NodeKey::of(&own).unwrap(), service: own, since: 1 });
+    let key = NodeKey::of(&own).unwrap();
+    few.claim(Claimed { key, label: "own".into(), service: own, since: 1 });
     assert_eq!(addresses(&few), ["x", "own"]);
 }
 
