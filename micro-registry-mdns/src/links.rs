@@ -77,6 +77,11 @@ impl Link {
             || is_link_local(&ip)
             || self.networks.iter().any(|(network, bits)| shares(*network, ip, *bits))
     }
+
+    /// Whether what comes from there comes over this link, as far as an address says so.
+    pub(crate) fn carries(&self, ip: IpAddr) -> bool {
+        if self.is_loopback { ip.is_loopback() } else { self.reaches(ip) }
+    }
 }
 
 fn is_link_local(ip: &IpAddr) -> bool {
@@ -111,6 +116,17 @@ mod tests {
         assert!(!shares(ip("10.1.2.3"), ip("2001:db8::1"), 0));
         assert!(shares(ip("10.1.2.3"), ip("10.1.2.3"), 32));
         assert!(!shares(ip("10.1.2.3"), ip("10.1.2.2"), 32));
+    }
+
+    #[test]
+    fn what_a_neighbour_sends_did_not_come_over_loopback() {
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        let loopback = Link::loopback();
+        let networks = vec![(ip("10.1.2.3"), 24)];
+        let network = Link { is_loopback: false, networks, ..Link::loopback() };
+        for (from, over) in [("127.0.0.1", [true, false]), ("10.1.2.4", [false, true])] {
+            assert_eq!([&loopback, &network].map(|link| link.carries(ip(from))), over, "{from}");
+        }
     }
 
     #[test]

@@ -188,8 +188,8 @@ fn link_of<'a>(links: &'a [Link], meta: &RecvMeta) -> Option<&'a Link> {
     let is_group = matches!(meta.dst_ip, Some(IpAddr::V4(GROUP_V4) | IpAddr::V6(GROUP_V6)));
     let is_it = |link: &&Link| match meta.interface_index {
         Some(index) => link.id == LinkId { index, is_v4 },
-        // Not all systems say so.
-        None => link.id.is_v4 == is_v4 && link.reaches(meta.addr.ip()),
+        // Not all systems say so: Apple's and BSD do not for IPv4.
+        None => link.id.is_v4 == is_v4 && link.carries(meta.addr.ip()),
     };
     // What is not for everybody may come from anywhere (RFC 6762, 11).
     links.iter().find(is_it).filter(|link| is_group || link.reaches(meta.addr.ip()))
