@@ -143,7 +143,7 @@ impl Driver {
         self.net.listen(reading.is_none());
         let shared = self.shared.clone();
         tokio::select! {
-            () = readable(&self.net, self.asker.as_ref()), if reading.is_none() => self.hear(now),
+            () = readable(&self.net, self.asker.as_ref()), if reading.is_none() => self.hear(),
             () = shared.changed.notified() => {}
             () = sleep_until(wake) => {}
         }
@@ -225,8 +225,8 @@ impl Driver {
     }
 
     /// Reads what has come, for a while.
-    fn hear(&mut self, now: Instant) {
-        let begin = std::time::Instant::now();
+    fn hear(&mut self) {
+        let (begin, now) = (std::time::Instant::now(), Instant::now());
         let shared = self.shared.clone();
         let mut state = shared.state();
         let dropped = state.dropped();

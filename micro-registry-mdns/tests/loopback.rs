@@ -52,6 +52,21 @@ async fn a_watcher_sees_who_comes_and_who_goes_at_once() {
 }
 
 #[tokio::test]
+async fn who_comes_when_nothing_was_heard_for_a_while_is_believed_for_all_of_the_lease() {
+    let network = Loopback::new();
+    let there = network.registry();
+    let mut watched = Observer::synced(&there).await;
+    // For most of a lease there is nothing to do.
+    let lease = Duration::from_millis(1300);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let here = MdnsRegistry::with_options(network.options().with_lease(lease)).unwrap();
+    here.register(&greeter("a", "x"), forever()).await.unwrap();
+    watched.until(&["greeter 1 a x"]).await;
+    let change = tokio::time::timeout(2 * lease, watched.next()).await;
+    assert!(change.is_err(), "{change:?}, though it says all the time that it is there");
+}
+
+#[tokio::test]
 async fn who_closes_is_gone_at_once() {
     let network = Loopback::new();
     let there = network.registry();
