@@ -9,7 +9,7 @@ use micro_core::Registry;
 use micro_core::registry::{Node, Service};
 use micro_registry_mdns::fuzzing::{announcements, packet};
 use micro_registry_mdns::{MdnsRegistry, Options};
-use support::{LIMIT, Loopback, Observer, forever, greeter};
+use support::{LIMIT, Loopback, Observer, forever, greeter, name};
 
 fn stranger(number: usize) -> Service {
     Service::new(format!("stranger-{number}"), "1").with_node(Node::new("a", "x"))
@@ -48,6 +48,25 @@ async fn broken_packets_harm_nothing() {
     while !watched.nodes.contains(&"greeter 1 a x".to_owned()) {
         watched.next().await;
     }
+}
+
+#[tokio::test]
+async fn many_questions_that_come_as_one_packet_stop_nobody() {
+    let network = Loopback::new();
+    let registry = network.registry();
+    let mut service = Service::new("many", "1");
+    service.nodes = (0..1000).map(|n| Node::new(format!("{n}"), "x")).collect();
+    registry.register(&service, forever()).await.unwrap();
+    registry.get(&name("many")).await.unwrap();
+    let question = b"\0\0\0\0\0\x01\0\0\0\0\0\0\x06_micro\x04_tcp\x05local\0\0\x0c\0\x01";
+    for _ in 0..4 {
+        // A quarter of a million answers.
+        network.send_as_one(question);
+    }
+    let begin = Instant::now();
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    registry.get(&name("many")).await.unwrap();
+    assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
 }
 
 #[tokio::test]

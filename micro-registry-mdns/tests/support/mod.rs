@@ -10,6 +10,7 @@ use micro_core::registry::{
     Change, Node, RegisterOptions, Service, ServiceName, WatchOptions, Watcher,
 };
 use micro_registry_mdns::{Interface, MdnsRegistry, Options};
+use quinn_udp::{Transmit, UdpSocketState};
 use socket2::{Domain, Socket, Type};
 
 /// Far longer than a loaded machine needs.
@@ -47,6 +48,22 @@ impl Loopback {
     pub(crate) fn send(&self, packet: &[u8]) {
         let group = SocketAddr::from(([224, 0, 0, 251], self.port()));
         self.held.send_to(packet, group).unwrap();
+    }
+
+    /// Sends as many packets as may be read as one, to whoever listens, from a port of its own.
+    pub(crate) fn send_as_one(&self, packet: &[u8]) {
+        let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).unwrap();
+        socket.set_multicast_if_v4(&[127, 0, 0, 1].into()).unwrap();
+        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        let state = UdpSocketState::new((&socket).into()).unwrap();
+        let transmit = Transmit {
+            destination: SocketAddr::from(([224, 0, 0, 251], self.port())),
+            ecn: None,
+            contents: &packet.repeat(state.max_gso_segments()),
+            segment_size: Some(packet.len()),
+            src_ip: None,
+        };
+        state.try_send((&socket).into(), &transmit).unwrap();
     }
 }
 
