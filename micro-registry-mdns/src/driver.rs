@@ -105,7 +105,6 @@ pub(crate) async fn drive(shared: Arc<Shared>, net: Net) {
         allowance: Allowance::new(now),
         shared,
     };
-    driver.shared.state().resume(now);
     loop {
         // There may be more to do than there is time for.
         tokio::task::consume_budget().await;

@@ -108,6 +108,7 @@ impl MdnsRegistry {
             Task::Unused | Task::Started(_) => {}
         }
         let net = Net::open(&shared.options)?;
+        shared.state().resume(Instant::now());
         // It keeps no handle: it ends with the last one.
         *task = Task::Started(tokio::spawn(drive(shared.clone(), net)).abort_handle());
         Ok(())

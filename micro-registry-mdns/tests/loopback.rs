@@ -66,6 +66,23 @@ async fn who_comes_when_nothing_was_heard_for_a_while_is_believed_for_all_of_the
     assert!(change.is_err(), "{change:?}, though it says all the time that it is there");
 }
 
+#[test]
+fn whoever_goes_on_in_another_runtime_finds_who_came_meanwhile() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let network = Loopback::new();
+    let registry = network.registry();
+    let first = runtime();
+    assert_eq!(first.block_on(registry.list()).unwrap(), []);
+    drop(first);
+    let second = runtime();
+    second.block_on(async {
+        let other = network.registry();
+        other.register(&greeter("a", "x"), forever()).await.unwrap();
+        // Far sooner than it renews what it says.
+        assert_eq!(registry.get(&name("greeter")).await.unwrap(), [greeter("a", "x")]);
+    });
+}
+
 #[tokio::test]
 async fn who_closes_is_gone_at_once() {
     let network = Loopback::new();
