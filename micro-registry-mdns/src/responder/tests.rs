@@ -184,7 +184,9 @@ fn what_is_known_is_not_said_unless_it_is_soon_forgotten() {
     responder.hear(&asked, neighbour(PORT), &link, now);
     assert!(responder.next_due().unwrap() >= now + Duration::from_millis(400));
     let mut more = query([]);
-    more.answers.push(known("a", TTL));
+    more.answers.push(known("b", TTL));
+    responder.hear(&more, ([127, 0, 0, 2], PORT).into(), &link, now);
+    more.answers = vec![known("a", TTL)];
     responder.hear(&more, neighbour(PORT), &link, now);
     assert_eq!(responder.due(std::slice::from_ref(&link), now + SECOND).len(), 1);
 }

@@ -50,11 +50,41 @@ impl Loopback {
         self.held.send_to(packet, group).unwrap();
     }
 
-    /// Sends as many packets as may be read as one, to whoever listens, from a port of its own.
-    pub(crate) fn send_as_one(&self, packet: &[u8]) {
+    /// What sends from a port of its own.
+    pub(crate) fn stranger() -> UdpSocket {
         let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).unwrap();
         socket.set_multicast_if_v4(&[127, 0, 0, 1].into()).unwrap();
         socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        socket.into()
+    }
+
+    /// Waits for a query of who asks from a port of their own; the query, and whom to answer.
+    pub(crate) fn asked(&self) -> (Vec<u8>, SocketAddr) {
+        let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).unwrap();
+        socket.set_reuse_address(true).unwrap();
+        socket.set_reuse_port(true).unwrap();
+        socket.bind(&SocketAddr::from(([0, 0, 0, 0], self.port())).into()).unwrap();
+        socket.join_multicast_v4(&[224, 0, 0, 251].into(), &[127, 0, 0, 1].into()).unwrap();
+        let socket = UdpSocket::from(socket);
+        socket.set_read_timeout(Some(LIMIT)).unwrap();
+        let mut query = vec![0; 9000];
+        loop {
+            let (length, from) = socket.recv_from(&mut query).unwrap();
+            if from.port() != self.port() && query[2] & 0x80 == 0 {
+                query.truncate(length);
+                return (query, from);
+            }
+        }
+    }
+
+    /// Answers one alone, as a responder does.
+    pub(crate) fn answer(&self, packet: &[u8], to: SocketAddr) {
+        self.held.send_to(packet, to).unwrap();
+    }
+
+    /// Sends as many packets as may be read as one, to whoever listens, from a port of its own.
+    pub(crate) fn send_as_one(&self, packet: &[u8]) {
+        let socket = Self::stranger();
         let state = UdpSocketState::new((&socket).into()).unwrap();
         let transmit = Transmit {
             destination: SocketAddr::from(([224, 0, 0, 251], self.port())),
