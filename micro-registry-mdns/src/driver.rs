@@ -35,6 +35,8 @@ const ASKED_ONCE_IN: Duration = Duration::from_secs(1);
 const READING: Duration = Duration::from_millis(5);
 /// How much is said before others are heard.
 const SAID: usize = 64;
+/// With so many answers to send, no more questions are heard: many come as one packet.
+const ANSWERED: usize = 1024;
 
 /// What the handles and the task share.
 #[derive(Debug)]
@@ -103,7 +105,6 @@ pub(crate) async fn drive(shared: Arc<Shared>, net: Net) {
         allowance: Allowance::new(now),
         shared,
     };
-    driver.shared.state().say_all(now);
     loop {
         // There may be more to do than there is time for.
         tokio::task::consume_budget().await;
@@ -232,7 +233,7 @@ impl Driver {
         let dropped = state.dropped();
         let mut is_more = true;
         while is_more && begin.elapsed() < READING {
-            is_more = self.read_all(&mut state, now) | self.read_answers(&mut state, now);
+            is_more = self.read_all(&mut state, begin, now) | self.read_answers(&mut state, now);
         }
         self.allowance.spend(begin.elapsed(), now);
         let dropped = state.dropped() - dropped;
@@ -243,12 +244,15 @@ impl Driver {
     }
 
     /// What is said to everybody; false if that was all.
-    fn read_all(&mut self, state: &mut State, now: Instant) -> bool {
+    fn read_all(&mut self, state: &mut State, begin: std::time::Instant, now: Instant) -> bool {
         let Self { net, responder, service_type, shared, .. } = &mut *self;
         let mut answers = Vec::new();
         let is_more = net.read(|incoming| {
             let Some(packet) = dns::read(incoming.message) else { return };
             if !dns::is_response(&packet) {
+                if answers.len() >= ANSWERED || begin.elapsed() >= READING {
+                    return;
+                }
                 answers.extend(responder.hear(&packet, incoming.from, incoming.link, now));
             } else if incoming.from.port() == shared.options.port && state.is_searching() {
                 // Whoever speaks from another port is no responder (RFC 6762, 6).

@@ -53,8 +53,10 @@ impl Link {
 
     fn of(id: LinkId, interface: &Interface, same: &[&Interface]) -> Self {
         let mut addresses: Vec<_> = same.iter().map(|other| other.ip()).collect();
-        // A stable order, so that what has not changed is equal.
-        addresses.sort_by_key(|ip| (ip.is_ipv4() != id.is_v4, !is_link_local(ip), *ip));
+        // A stable order, so that what has not changed is equal: of IPv6 the address that packets
+        // to neighbours leave from comes first, of IPv4 the one that is no makeshift.
+        let is_later = |ip: &IpAddr| is_link_local(ip) == ip.is_ipv4();
+        addresses.sort_by_key(|ip| (ip.is_ipv4() != id.is_v4, is_later(ip), *ip));
         let network = |other: &&Interface| match &other.addr {
             IfAddr::V4(v4) => (v4.ip.into(), v4.prefixlen),
             IfAddr::V6(v6) => (v6.ip.into(), v6.prefixlen),
@@ -76,6 +78,11 @@ impl Link {
         self.is_loopback
             || is_link_local(&ip)
             || self.networks.iter().any(|(network, bits)| shares(*network, ip, *bits))
+    }
+
+    /// Whether what comes from there comes over this link, as far as an address says so.
+    pub(crate) fn carries(&self, ip: IpAddr) -> bool {
+        if self.is_loopback { ip.is_loopback() } else { self.reaches(ip) }
     }
 }
 
@@ -111,6 +118,17 @@ mod tests {
         assert!(!shares(ip("10.1.2.3"), ip("2001:db8::1"), 0));
         assert!(shares(ip("10.1.2.3"), ip("10.1.2.3"), 32));
         assert!(!shares(ip("10.1.2.3"), ip("10.1.2.2"), 32));
+    }
+
+    #[test]
+    fn what_a_neighbour_sends_did_not_come_over_loopback() {
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        let loopback = Link::loopback();
+        let networks = vec![(ip("10.1.2.3"), 24)];
+        let network = Link { is_loopback: false, networks, ..Link::loopback() };
+        for (from, over) in [("127.0.0.1", [true, false]), ("10.1.2.4", [false, true])] {
+            assert_eq!([&loopback, &network].map(|link| link.carries(ip(from))), over, "{from}");
+        }
     }
 
     #[test]

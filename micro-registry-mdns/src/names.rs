@@ -5,7 +5,7 @@ use crate::record::cut;
 
 const TYPE: &str = "_micro._tcp.local.";
 /// The longest label of a name (RFC 1035).
-const MAX_LABEL: usize = 63;
+pub(crate) const MAX_LABEL: usize = 63;
 /// The letters and digits that nobody mistakes for others.
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 

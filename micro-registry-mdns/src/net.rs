@@ -188,9 +188,36 @@ fn link_of<'a>(links: &'a [Link], meta: &RecvMeta) -> Option<&'a Link> {
     let is_group = matches!(meta.dst_ip, Some(IpAddr::V4(GROUP_V4) | IpAddr::V6(GROUP_V6)));
     let is_it = |link: &&Link| match meta.interface_index {
         Some(index) => link.id == LinkId { index, is_v4 },
-        // Not all systems say so.
-        None => link.id.is_v4 == is_v4 && link.reaches(meta.addr.ip()),
+        // Not all systems say so: Apple's and BSD do not for IPv4.
+        None => link.id.is_v4 == is_v4 && link.carries(meta.addr.ip()),
     };
     // What is not for everybody may come from anywhere (RFC 6762, 11).
     links.iter().find(is_it).filter(|link| is_group || link.reaches(meta.addr.ip()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_for_us_alone_is_heard_of_neighbours_and_what_is_for_everybody_of_all() {
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        let id = LinkId { index: 7, is_v4: true };
+        let networks = vec![(ip("10.1.2.3"), 24)];
+        let links = [Link { id, is_loopback: false, networks, ..Link::loopback() }];
+        let is_heard = |from: &str, to: &str, index| {
+            let mut meta = RecvMeta::default();
+            meta.addr = (ip(from), 5353).into();
+            meta.dst_ip = Some(ip(to));
+            meta.interface_index = index;
+            link_of(&links, &meta).is_some()
+        };
+        for index in [Some(7), None] {
+            assert!(is_heard("10.1.2.4", "10.1.2.3", index));
+            assert!(!is_heard("10.1.3.4", "10.1.2.3", index), "it came through a router");
+            assert!(is_heard("10.1.2.4", "224.0.0.251", index));
+        }
+        assert!(is_heard("10.1.3.4", "224.0.0.251", Some(7)));
+        assert!(!is_heard("10.1.2.4", "224.0.0.251", Some(8)), "it is another network");
+    }
 }

@@ -322,8 +322,10 @@ impl Peers {
                 continue;
             }
             let parts = self.peers.get(label).map(Peer::missing_parts).unwrap_or_default();
-            let ask = |number| Question::Text(names::part_of(label, number));
-            questions.extend(parts.into_iter().take(PARTS_AT_ONCE).map(ask));
+            let names = parts.into_iter().map(|number| names::part_of(label, number));
+            // Whoever has no room for the number of a part in their name has no parts.
+            let can_be = names.filter(|name| name.len() <= names::MAX_LABEL);
+            questions.extend(can_be.take(PARTS_AT_ONCE).map(Question::Text));
         }
     }
 

@@ -1,7 +1,7 @@
 //! The registry itself: what callers see.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use micro_core::registry::{
@@ -36,7 +36,16 @@ pub struct MdnsRegistry(Arc<Handle>);
 
 struct Handle {
     shared: Arc<Shared>,
-    task: Mutex<Option<AbortHandle>>,
+    task: Mutex<Task>,
+}
+
+#[derive(Debug)]
+enum Task {
+    /// Nobody has used the registry yet.
+    Unused,
+    Started(AbortHandle),
+    /// For good: whoever is late does not start another one.
+    Ended,
 }
 
 impl MdnsRegistry {
@@ -70,7 +79,7 @@ impl MdnsRegistry {
     pub fn with_options(options: Options) -> Result<Self> {
         options.check()?;
         let shared = Arc::new(Shared::new(options));
-        Ok(Self(Arc::new(Handle { shared, task: Mutex::new(None) })))
+        Ok(Self(Arc::new(Handle { shared, task: Mutex::new(Task::Unused) })))
     }
 
     /// How many records of others were dropped because they meant nothing or found no room.
@@ -91,13 +100,17 @@ impl MdnsRegistry {
     /// `Unavailable`: none of the interfaces is there, or the port cannot be had.
     fn run(&self) -> Result<()> {
         let shared = &self.0.shared;
-        let mut task = self.0.task.lock().unwrap_or_else(PoisonError::into_inner);
-        // It may have ended with its runtime.
-        if task.as_ref().is_none_or(AbortHandle::is_finished) {
-            let net = Net::open(&shared.options)?;
-            // It keeps no handle: it ends with the last one.
-            *task = Some(tokio::spawn(drive(shared.clone(), net)).abort_handle());
+        let mut task = self.0.task();
+        match &*task {
+            Task::Ended => return Err(Error::unavailable("the registry is closed")),
+            // It may have ended with its runtime.
+            Task::Started(task) if !task.is_finished() => return Ok(()),
+            Task::Unused | Task::Started(_) => {}
         }
+        let net = Net::open(&shared.options)?;
+        shared.state().resume(Instant::now());
+        // It keeps no handle: it ends with the last one.
+        *task = Task::Started(tokio::spawn(drive(shared.clone(), net)).abort_handle());
         Ok(())
     }
 
@@ -226,8 +239,8 @@ impl Registry for MdnsRegistry {
             let mut state = shared.state();
             (state.is_closed(), state.close())
         };
-        let used = self.0.task.lock().unwrap_or_else(PoisonError::into_inner).is_some();
-        let told = match (used, was_closed) {
+        let is_used = matches!(*self.0.task(), Task::Started(_));
+        let told = match (is_used, was_closed) {
             (false, _) => Ok(()),
             (true, false) => self.settle(revision).await,
             // Somebody else may be waiting for the same. There is no task to wake after that.
@@ -239,8 +252,12 @@ impl Registry for MdnsRegistry {
 }
 
 impl Handle {
+    fn task(&self) -> MutexGuard<'_, Task> {
+        self.task.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn end(&self) {
-        if let Some(task) = self.task.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+        if let Task::Started(task) = std::mem::replace(&mut *self.task(), Task::Ended) {
             task.abort();
         }
     }

@@ -18,6 +18,8 @@ use crate::own::Announcement;
 
 /// What is said to everybody is not said again for so long (RFC 6762, 6).
 const SAID_ONCE_IN: Duration = Duration::from_secs(1);
+/// Who wants to have a name is told so often whose it is (RFC 6762, 6).
+const DEFENDED_ONCE_IN: Duration = Duration::from_millis(250);
 /// Milliseconds: of many who know answers to one question, not all speak at once (RFC 6762, 6).
 const DELAY: Range<u64> = 20..120;
 /// Milliseconds: who says that more of what they know follows is heard out (RFC 6762, 7.2).
@@ -156,14 +158,15 @@ impl Responder {
                 .map(|r| Outgoing { to: To::One(from), message: message(r) })
                 .collect();
         }
-        // Who wants to have a name has to hear at once whose it is.
-        let is_probe = !query.name_servers.is_empty();
-        if wanted.is_shared() && !is_probe {
+        if wanted.is_shared() {
             let more = query.has_flags(PacketFlag::TRUNCATION);
             self.delay(wanted, from, link, more, now);
             return Vec::new();
         }
-        self.say(&mut wanted, link, is_probe, now)
+        // Who wants to have a name has to hear soon whose it is.
+        let is_probe = !query.name_servers.is_empty();
+        let once_in = if is_probe { DEFENDED_ONCE_IN } else { SAID_ONCE_IN };
+        self.say(&mut wanted, link, once_in, now)
     }
 
     /// What to answer now, of what was asked before.
@@ -173,7 +176,7 @@ impl Responder {
             let Delayed { link, mut wanted, .. } = self.delayed.swap_remove(due);
             // It may have gone in the meantime.
             if let Some(link) = links.iter().find(|there| there.id == link) {
-                outgoing.extend(self.say(&mut wanted, link, false, now));
+                outgoing.extend(self.say(&mut wanted, link, SAID_ONCE_IN, now));
             }
         }
         outgoing
@@ -207,11 +210,11 @@ impl Responder {
         &mut self,
         wanted: &mut Wanted,
         link: &Link,
-        is_probe: bool,
+        once_in: Duration,
         now: Instant,
     ) -> Vec<Outgoing> {
         let is_news = |said: &mut Said| {
-            let is_news = is_probe || !said.recently(link.id, now);
+            let is_news = !said.within(once_in, link.id, now);
             if is_news {
                 said.note(link.id, now);
             }
@@ -289,8 +292,8 @@ impl Said {
         self.0.push((link, now));
     }
 
-    fn recently(&self, link: LinkId, now: Instant) -> bool {
-        self.0.iter().any(|(other, at)| *other == link && *at + SAID_ONCE_IN > now)
+    fn within(&self, time: Duration, link: LinkId, now: Instant) -> bool {
+        self.0.iter().any(|(other, at)| *other == link && *at + time > now)
     }
 }
 

@@ -224,6 +224,15 @@ impl State {
         self.own.say_all(now, &mut self.say);
     }
 
+    /// Nobody has listened or answered until now.
+    pub(crate) fn resume(&mut self, now: Instant) {
+        self.say_all(now);
+        if self.search == Search::Done {
+            self.search = Search::Running { since: now, asked: 0 };
+        }
+        self.ask_again();
+    }
+
     /// There are others to ask than before.
     pub(crate) fn ask_again(&mut self) {
         if self.is_searching() {
@@ -266,7 +275,8 @@ impl State {
     }
 
     fn ask(&mut self, question: Question) {
-        if self.questions.len() < MOST_QUESTIONS {
+        let is_asked = question == Question::Instances && self.questions.contains(&question);
+        if self.questions.len() < MOST_QUESTIONS && !is_asked {
             self.questions.push(question);
         }
     }

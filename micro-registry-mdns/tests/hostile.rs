@@ -3,13 +3,15 @@
 
 mod support;
 
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use micro_core::Registry;
 use micro_core::registry::{Node, Service};
 use micro_registry_mdns::fuzzing::{announcements, packet};
 use micro_registry_mdns::{MdnsRegistry, Options};
-use support::{LIMIT, Loopback, Observer, forever, greeter};
+use support::{LIMIT, Loopback, Observer, forever, greeter, name};
 
 fn stranger(number: usize) -> Service {
     Service::new(format!("stranger-{number}"), "1").with_node(Node::new("a", "x"))
@@ -48,6 +50,65 @@ async fn broken_packets_harm_nothing() {
     while !watched.nodes.contains(&"greeter 1 a x".to_owned()) {
         watched.next().await;
     }
+}
+
+#[tokio::test]
+async fn who_speaks_from_another_port_says_nothing() {
+    let network = Loopback::new();
+    let registry = network.registry();
+    let mut watched = Observer::synced(&registry).await;
+    let said = |number: usize| {
+        let (label, txt) = announcements(&stranger(number)).remove(0);
+        packet(&format!("{label} {number}"), &txt)
+    };
+    let group = SocketAddr::from(([224, 0, 0, 251], network.port()));
+    for _ in 0..10 {
+        Loopback::stranger().send_to(&said(0), group).unwrap();
+    }
+    network.send(&said(1));
+    watched.until(&["stranger-1 1 a x"]).await;
+}
+
+#[tokio::test]
+async fn only_the_answer_to_what_was_asked_and_of_a_responder_is_heard() {
+    let network = Arc::new(Loopback::new());
+    let registry = network.registry();
+    let asked = network.clone();
+    let asked = tokio::task::spawn_blocking(move || asked.asked());
+    let said = |number: usize, id: &[u8]| {
+        let (label, txt) = announcements(&stranger(number)).remove(0);
+        let mut packet = packet(&format!("{label} {number}"), &txt);
+        packet[..2].copy_from_slice(id);
+        packet
+    };
+    let answer = async {
+        let (query, from) = asked.await.unwrap();
+        let (id, other) = (&query[..2], [query[0], !query[1]]);
+        network.answer(&said(0, &other), from);
+        Loopback::stranger().send_to(&said(1, id), from).unwrap();
+        network.answer(&said(2, id), from);
+    };
+    let (found, ()) = tokio::join!(registry.list(), answer);
+    assert_eq!(found.unwrap(), [stranger(2)]);
+}
+
+#[tokio::test]
+async fn many_questions_that_come_as_one_packet_stop_nobody() {
+    let network = Loopback::new();
+    let registry = network.registry();
+    let mut service = Service::new("many", "1");
+    service.nodes = (0..1000).map(|n| Node::new(format!("{n}"), "x")).collect();
+    registry.register(&service, forever()).await.unwrap();
+    registry.get(&name("many")).await.unwrap();
+    let question = b"\0\0\0\0\0\x01\0\0\0\0\0\0\x06_micro\x04_tcp\x05local\0\0\x0c\0\x01";
+    for _ in 0..4 {
+        // A quarter of a million answers.
+        network.send_as_one(question);
+    }
+    let begin = Instant::now();
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    registry.get(&name("many")).await.unwrap();
+    assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
 }
 
 #[tokio::test]

@@ -3,12 +3,15 @@
 
 mod support;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use micro_core::Registry;
 use support::{LIMIT, Loopback, forever, greeter, name};
 
-#[tokio::test]
+/// How many registries are closed while somebody registers.
+const CLOSED: usize = 30;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn neither_a_dropped_registry_nor_a_closed_one_leaves_a_socket() {
     let network = Loopback::new();
     let before = sockets();
@@ -31,6 +34,36 @@ async fn neither_a_dropped_registry_nor_a_closed_one_leaves_a_socket() {
             assert!(begin.elapsed() < LIMIT, "{} sockets are left", sockets() - before);
             tokio::task::yield_now().await;
         }
+    }
+    // Whoever is late with a registration does not bring a closed one back.
+    let mut closed = Vec::new();
+    for _ in 0..CLOSED {
+        let registry = network.registry();
+        registry.register(&greeter("first", "x"), forever()).await.unwrap();
+        let busy = |name: &'static str| {
+            let registry = registry.clone();
+            tokio::spawn(async move {
+                for number in 0_usize.. {
+                    let service = greeter(&format!("{name}{number}"), "x");
+                    if registry.register(&service, forever()).await.is_err() {
+                        break;
+                    }
+                    registry.deregister(&service).await.unwrap();
+                }
+            })
+        };
+        let tasks = ["a", "b", "c", "d"].map(busy);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        registry.close().await.unwrap();
+        for task in tasks {
+            task.await.unwrap();
+        }
+        closed.push(registry);
+    }
+    let begin = Instant::now();
+    while sockets() != before {
+        assert!(begin.elapsed() < LIMIT, "{} sockets are left", sockets() - before);
+        tokio::task::yield_now().await;
     }
 }
 

@@ -76,6 +76,38 @@ async fn who_asks_everybody_is_answered_after_a_moment() {
 }
 
 #[tokio::test]
+async fn who_comes_when_nothing_was_heard_for_a_while_is_believed_for_all_of_the_lease() {
+    let network = Loopback::new();
+    let there = network.registry();
+    let mut watched = Observer::synced(&there).await;
+    // For most of a lease there is nothing to do.
+    let lease = Duration::from_millis(1300);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let here = MdnsRegistry::with_options(network.options().with_lease(lease)).unwrap();
+    here.register(&greeter("a", "x"), forever()).await.unwrap();
+    watched.until(&["greeter 1 a x"]).await;
+    let change = tokio::time::timeout(2 * lease, watched.next()).await;
+    assert!(change.is_err(), "{change:?}, though it says all the time that it is there");
+}
+
+#[test]
+fn whoever_goes_on_in_another_runtime_finds_who_came_meanwhile() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let network = Loopback::new();
+    let registry = network.registry();
+    let first = runtime();
+    assert_eq!(first.block_on(registry.list()).unwrap(), []);
+    drop(first);
+    let second = runtime();
+    second.block_on(async {
+        let other = network.registry();
+        other.register(&greeter("a", "x"), forever()).await.unwrap();
+        // Far sooner than it renews what it says.
+        assert_eq!(registry.get(&name("greeter")).await.unwrap(), [greeter("a", "x")]);
+    });
+}
+
+#[tokio::test]
 async fn who_closes_is_gone_at_once() {
     let network = Loopback::new();
     let there = network.registry();

@@ -154,6 +154,17 @@ fn parts_that_are_missing_are_asked_for_less_and_less() {
 }
 
 #[test]
+fn what_cannot_be_the_name_of_a_part_is_not_asked_for() {
+    let (mut peers, now) = (peers(), Instant::now());
+    let (head, _) = spread(&service("1", "x"), 1, 12);
+    let longest = "x".repeat(names::MAX_LABEL - " 9".len());
+    peers.hear(&longest, head.clone(), now);
+    peers.hear(&"x".repeat(names::MAX_LABEL), head, now);
+    let asked = peers.due(now + PARTS_ARE_LATE);
+    assert_eq!(asked, (1..=9).map(|n| text(&format!("{longest} {n}"))).collect::<Vec<_>>());
+}
+
+#[test]
 fn parts_of_different_descriptions_are_never_mixed() {
     let (mut peers, now) = (peers(), Instant::now());
     let (old, old_parts) = spread(&service("1", "old"), 1, 2);

@@ -184,13 +184,15 @@ fn what_is_known_is_not_said_unless_it_is_soon_forgotten() {
     responder.hear(&asked, neighbour(PORT), &link, now);
     assert!(responder.next_due().unwrap() >= now + Duration::from_millis(400));
     let mut more = query([]);
-    more.answers.push(known("a", TTL));
+    more.answers.push(known("b", TTL));
+    responder.hear(&more, ([127, 0, 0, 2], PORT).into(), &link, now);
+    more.answers = vec![known("a", TTL)];
     responder.hear(&more, neighbour(PORT), &link, now);
     assert_eq!(responder.due(std::slice::from_ref(&link), now + SECOND).len(), 1);
 }
 
 #[test]
-fn whoever_wants_one_of_the_names_hears_at_once_whose_it_is() {
+fn whoever_wants_one_of_the_names_hears_soon_whose_it_is() {
     let (mut responder, link, now) = (responder(), Link::loopback(), Instant::now());
     responder.announce(&announcement("a"), std::slice::from_ref(&link), now);
     let name = "a._micro._tcp.local.";
@@ -198,10 +200,27 @@ fn whoever_wants_one_of_the_names_hears_at_once_whose_it_is() {
     probe.questions[0].qtype = QTYPE::ANY;
     let claim = telling(&["a"], &link, now);
     probe.name_servers.push(claim.names.server(&claim.told["a"].instance));
-    let said = responder.hear(&probe, neighbour(PORT), &link, now);
+    let soon = now + SECOND / 4;
+    let said = responder.hear(&probe, neighbour(PORT), &link, soon);
     let [said] = &*said else { panic!("{said:?}") };
     assert_eq!(said.to, To::Everybody(link.id));
     assert_eq!(types(said).0, [TYPE::SRV, TYPE::TXT]);
+    // Nobody makes others tell everybody as often as they like.
+    assert_eq!(responder.hear(&probe, neighbour(PORT), &link, soon + SECOND / 5), []);
+    assert_eq!(responder.hear(&probe, neighbour(PORT), &link, soon + SECOND / 4).len(), 1);
+}
+
+#[test]
+fn a_claim_beside_a_question_for_what_everybody_has_changes_nothing() {
+    let (link, now) = (Link::loopback(), Instant::now());
+    let mut responder = telling(&["a"], &link, now);
+    let mut probe = instances();
+    let claim = telling(&["a"], &link, now);
+    probe.name_servers.push(claim.names.server(&claim.told["a"].instance));
+    for _ in 0..3 {
+        assert_eq!(responder.hear(&probe, neighbour(PORT), &link, now), []);
+    }
+    assert_eq!(responder.due(std::slice::from_ref(&link), now + SECOND).len(), 1);
 }
 
 #[test]

@@ -192,3 +192,24 @@ fn an_instance_of_which_nothing_else_came_is_asked() {
     state.ask_for("greeter 1 AAAAAAAA-1".to_owned());
     assert_eq!(state.take_questions(), [Question::Text("somebody".to_owned())]);
 }
+
+#[test]
+fn what_came_while_nobody_listened_is_looked_for_anew() {
+    let (mut state, start) = (state(), Instant::now());
+    let limit = Options::default().query_limit;
+    state.search(start).unwrap();
+    let (label, txt) = announcement(&service(), start);
+    state.hear(&label, &txt, start);
+    state.advance(start + limit);
+    assert_eq!(services(state.get(&"other".parse().unwrap(), start + limit)), Some(vec![]));
+    state.take_questions();
+
+    let later = start + 4 * limit;
+    state.resume(later);
+    state.advance(later);
+    assert_eq!(state.take_questions(), [Question::Instances]);
+    assert!(services(state.get(&"other".parse().unwrap(), later)).is_none());
+    assert_eq!(services(state.get(&name(), later)), Some(vec![service()]), "it is still known");
+    state.advance(later + limit);
+    assert_eq!(services(state.get(&"other".parse().unwrap(), later + limit)), Some(vec![]));
+}

@@ -15,6 +15,7 @@ use micro_core::registry::{
     Change, Node, RegisterOptions, Service, ServiceName, WatchOptions, Watcher,
 };
 use micro_registry_mdns::{Interface, MdnsRegistry, Options};
+use quinn_udp::{Transmit, UdpSocketState};
 use socket2::{Domain, Socket, Type};
 
 /// Far longer than a loaded machine needs.
@@ -64,6 +65,52 @@ impl Loopback {
     pub(crate) fn send(&self, packet: &[u8]) {
         let group = SocketAddr::from(([224, 0, 0, 251], self.port()));
         self.held.send_to(packet, group).unwrap();
+    }
+
+    /// What sends from a port of its own.
+    pub(crate) fn stranger() -> UdpSocket {
+        let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).unwrap();
+        socket.set_multicast_if_v4(&[127, 0, 0, 1].into()).unwrap();
+        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        socket.into()
+    }
+
+    /// Waits for a query of who asks from a port of their own; the query, and whom to answer.
+    pub(crate) fn asked(&self) -> (Vec<u8>, SocketAddr) {
+        let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).unwrap();
+        socket.set_reuse_address(true).unwrap();
+        socket.set_reuse_port(true).unwrap();
+        socket.bind(&SocketAddr::from(([0, 0, 0, 0], self.port())).into()).unwrap();
+        socket.join_multicast_v4(&[224, 0, 0, 251].into(), &[127, 0, 0, 1].into()).unwrap();
+        let socket = UdpSocket::from(socket);
+        socket.set_read_timeout(Some(LIMIT)).unwrap();
+        let mut query = vec![0; 9000];
+        loop {
+            let (length, from) = socket.recv_from(&mut query).unwrap();
+            if from.port() != self.port() && query[2] & 0x80 == 0 {
+                query.truncate(length);
+                return (query, from);
+            }
+        }
+    }
+
+    /// Answers one alone, as a responder does.
+    pub(crate) fn answer(&self, packet: &[u8], to: SocketAddr) {
+        self.held.send_to(packet, to).unwrap();
+    }
+
+    /// Sends as many packets as may be read as one, to whoever listens, from a port of its own.
+    pub(crate) fn send_as_one(&self, packet: &[u8]) {
+        let socket = Self::stranger();
+        let state = UdpSocketState::new((&socket).into()).unwrap();
+        let transmit = Transmit {
+            destination: SocketAddr::from(([224, 0, 0, 251], self.port())),
+            ecn: None,
+            contents: &packet.repeat(state.max_gso_segments()),
+            segment_size: Some(packet.len()),
+            src_ip: None,
+        };
+        state.try_send((&socket).into(), &transmit).unwrap();
     }
 }
 
