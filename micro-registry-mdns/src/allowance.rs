@@ -1,4 +1,4 @@
-//! How much time may go into what others send.
+//! How much may be done for others: in time, and in packets.
 
 use std::time::Duration;
 
@@ -32,6 +32,40 @@ impl Allowance {
     }
 }
 
+/// So many of something in a time.
+#[derive(Clone, Debug)]
+pub(crate) struct Rate {
+    most: usize,
+    within: Duration,
+    /// What was used since then.
+    used: usize,
+    since: Instant,
+}
+
+impl Rate {
+    pub(crate) fn new(most: usize, within: Duration, now: Instant) -> Self {
+        Self { most, within, used: 0, since: now }
+    }
+
+    /// How many are left of this time.
+    pub(crate) fn left(&mut self, now: Instant) -> usize {
+        if now >= self.next() {
+            (self.used, self.since) = (0, now);
+        }
+        self.most.saturating_sub(self.used)
+    }
+
+    /// Also of more than are left: what is begun is done.
+    pub(crate) fn take(&mut self, count: usize) {
+        self.used = self.used.saturating_add(count);
+    }
+
+    /// When there are some again.
+    pub(crate) fn next(&self) -> Instant {
+        self.since + self.within
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,5 +88,16 @@ mod tests {
         }
         assert!(worked > Duration::from_secs(24), "{worked:?}");
         assert!(worked < Duration::from_secs(26), "{worked:?}");
+    }
+
+    #[test]
+    fn so_many_are_left_of_a_time_and_all_of_the_next() {
+        let start = Instant::now();
+        let mut few = Rate::new(3, Duration::from_secs(1), start);
+        few.take(2);
+        assert_eq!(few.left(start + Duration::from_millis(999)), 1);
+        few.take(2);
+        assert_eq!((few.left(start), few.next()), (0, start + Duration::from_secs(1)));
+        assert_eq!(few.left(few.next()), 3);
     }
 }

@@ -12,6 +12,7 @@ use tracing::debug;
 use crate::channel;
 use crate::dns::{self, Answer, MAX_MESSAGE, Question};
 use crate::links::Link;
+use crate::state::State;
 
 /// As many questions as surely have room in a packet.
 const QUESTIONS: usize = 12;
@@ -41,9 +42,17 @@ impl Asker {
     }
 
     /// Asks on each of these links.
-    pub(crate) fn ask(&self, service_type: &Name<'static>, questions: &[Question], links: &[Link]) {
+    pub(crate) fn ask(
+        &self,
+        service_type: &Name<'static>,
+        questions: &[Question],
+        state: &State,
+        links: &[Link],
+    ) {
         for questions in questions.chunks(QUESTIONS) {
-            let query = dns::query(self.id, service_type, questions);
+            let asks_all = questions.contains(&Question::Instances);
+            let known = state.known().filter(|_| asks_all);
+            let query = dns::query(self.id, service_type, questions, known);
             for link in links {
                 let socket = if link.id.is_v4 { &self.v4 } else { &self.v6 };
                 let Some(socket) = socket else { continue };

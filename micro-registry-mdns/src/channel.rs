@@ -21,6 +21,9 @@ pub(crate) struct Channel {
     /// The same socket, while the runtime is to wake for it: each packet wakes it, read or not.
     ears: Option<UdpSocket>,
     state: UdpSocketState,
+    /// Members of groups for which it has no place: on Linux, whoever listens at the port hears
+    /// what anybody on the machine is a member of.
+    members: Vec<Socket>,
 }
 
 impl Channel {
@@ -31,25 +34,37 @@ impl Channel {
         socket.set_reuse_port(true)?;
         socket.bind(&address.into())?;
         let state = UdpSocketState::new((&socket).into())?;
-        let mut channel = Self { socket, ears: None, state };
+        let mut channel = Self { socket, ears: None, state, members: Vec::new() };
         channel.listen(true)?;
         Ok(channel)
     }
 
-    /// The `address` is one of the interface.
-    pub(crate) fn join(&self, id: LinkId, address: IpAddr) -> io::Result<()> {
-        match address {
-            IpAddr::V4(address) => self.socket.join_multicast_v4(&GROUP_V4, &address),
-            IpAddr::V6(_) => self.socket.join_multicast_v6(&GROUP_V6, id.index),
+    /// The `address` is one of the interface. A socket has place for few, 20 by default on Linux.
+    pub(crate) fn join(&mut self, id: LinkId, address: IpAddr) -> io::Result<()> {
+        let has_place = |socket: &Socket| match join(socket, id, address) {
+            // It has been there before.
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => Ok(()),
+            joined => joined,
+        };
+        let Err(error) = has_place(&self.socket) else { return Ok(()) };
+        if self.members.iter().any(|member| has_place(member).is_ok()) {
+            return Ok(());
         }
+        let domain = if address.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
+        let member = open(domain)?;
+        // What keeps one from joining keeps the other one too.
+        has_place(&member).map_err(|_| error)?;
+        self.members.push(member);
+        Ok(())
     }
 
     /// The `address` is the one that was joined by.
     pub(crate) fn leave(&self, id: LinkId, address: IpAddr) -> io::Result<()> {
-        match address {
-            IpAddr::V4(address) => self.socket.leave_multicast_v4(&GROUP_V4, &address),
-            IpAddr::V6(_) => self.socket.leave_multicast_v6(&GROUP_V6, id.index),
-        }
+        let left = leave(&self.socket, id, address);
+        left.or_else(|error| {
+            let mut members = self.members.iter().map(|member| leave(member, id, address));
+            members.find(Result::is_ok).unwrap_or(Err(error))
+        })
     }
 
     /// Is woken by what comes, or not.
@@ -91,6 +106,20 @@ impl Channel {
     /// To one alone.
     pub(crate) fn send(&self, to: SocketAddr, message: &[u8]) -> io::Result<()> {
         self.socket.send_to(message, &to.into()).map(drop)
+    }
+}
+
+fn join(socket: &Socket, id: LinkId, address: IpAddr) -> io::Result<()> {
+    match address {
+        IpAddr::V4(address) => socket.join_multicast_v4(&GROUP_V4, &address),
+        IpAddr::V6(_) => socket.join_multicast_v6(&GROUP_V6, id.index),
+    }
+}
+
+fn leave(socket: &Socket, id: LinkId, address: IpAddr) -> io::Result<()> {
+    match address {
+        IpAddr::V4(address) => socket.leave_multicast_v4(&GROUP_V4, &address),
+        IpAddr::V6(_) => socket.leave_multicast_v6(&GROUP_V6, id.index),
     }
 }
 

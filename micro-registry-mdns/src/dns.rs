@@ -1,10 +1,11 @@
 //! What is asked and answered by multicast DNS (RFC 6762), as messages of DNS (RFC 1035).
 
-use simple_dns::rdata::RData;
+use simple_dns::rdata::{PTR, RData};
 use simple_dns::{
     CLASS, Label, Name, OPCODE, Packet, PacketFlag, QCLASS, QTYPE, RCODE, ResourceRecord, TYPE,
 };
 
+use crate::message::{MAX_PACKET, TTL};
 use crate::record::Strings;
 
 /// What is asked for.
@@ -35,6 +36,10 @@ const HEADER: usize = 12;
 /// A question, and a record, for the root: its name is one byte.
 const SHORTEST_QUESTION: usize = 5;
 const SHORTEST_RECORD: usize = 11;
+/// A record beside its label: three pointers to names at most, type, class, time and lengths.
+const SHORTEST_KNOWN: usize = 17;
+/// The longest name of a type, with what a question has beside it.
+const MAX_TYPE: usize = 40;
 
 /// A name as in `_micro._tcp.local.`
 pub(crate) fn name(text: &str) -> Name<'static> {
@@ -56,8 +61,14 @@ pub(crate) fn label_of<'a>(name: &'a Name<'_>, service_type: &Name<'_>) -> Optio
     std::str::from_utf8(first.as_ref()).ok().filter(|label| is_of_type && !label.is_empty())
 }
 
-/// A query.
-pub(crate) fn query(id: u16, service_type: &Name<'static>, questions: &[Question]) -> Vec<u8> {
+/// A query of who knows that there are instances with these labels: as many of them as there is
+/// room for, which then need not be told (RFC 6762, 7.1).
+pub(crate) fn query<'a>(
+    id: u16,
+    service_type: &Name<'static>,
+    questions: &[Question],
+    known: impl IntoIterator<Item = &'a str>,
+) -> Vec<u8> {
     let mut packet = Packet::new_query(id);
     packet.questions.extend(questions.iter().map(|question| {
         let (name, kind) = match question {
@@ -66,6 +77,18 @@ pub(crate) fn query(id: u16, service_type: &Name<'static>, questions: &[Question
         };
         simple_dns::Question::new(name, kind.into(), QCLASS::CLASS(CLASS::IN), false)
     }));
+    let length = |label: &str| label.len() + SHORTEST_KNOWN;
+    let questions = questions.iter().map(|question| match question {
+        Question::Instances => 0,
+        Question::Text(label) => length(label),
+    });
+    let mut room = MAX_PACKET.saturating_sub(HEADER + MAX_TYPE + questions.sum::<usize>());
+    for label in known {
+        let Some(rest) = room.checked_sub(length(label)) else { break };
+        room = rest;
+        let data = RData::PTR(PTR(instance(label, service_type)));
+        packet.answers.push(ResourceRecord::new(service_type.clone(), CLASS::IN, TTL, data));
+    }
     // There is nothing in it that cannot be written.
     packet.build_bytes_vec_compressed().unwrap_or_default()
 }
@@ -133,7 +156,7 @@ mod tests {
     }
 
     fn response(records: &[(&[u8], u16, u32, &[u8])]) -> Vec<u8> {
-        let mut message = query(7, &service_type(), &[Question::Instances]);
+        let mut message = query(7, &service_type(), &[Question::Instances], []);
         message[2] = 0x84;
         message[7] = u8::try_from(records.len()).unwrap();
         for (name, kind, ttl, content) in records {
@@ -155,7 +178,7 @@ mod tests {
     #[test]
     fn a_query_asks_for_the_type_and_for_single_instances() {
         let text = Question::Text("a.b".into());
-        let message = query(0x0102, &service_type(), &[Question::Instances, text]);
+        let message = query(0x0102, &service_type(), &[Question::Instances, text], []);
         let mut expected = vec![1, 2, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0];
         expected.extend(TYPE_NAME);
         expected.extend([0, 12, 0, 1, 3]);
@@ -164,6 +187,24 @@ mod tests {
         let packet = read(&message).unwrap();
         assert!(!is_response(&packet));
         assert_eq!(label_of(&packet.questions[1].qname, &service_type()), Some("a.b"));
+    }
+
+    #[test]
+    fn a_query_tells_as_much_of_what_is_known_as_there_is_room_for() {
+        let labels: Vec<String> = (0..60).map(|n| format!("greeter-{n:02} K3F7Q2XZ-1")).collect();
+        let known = || labels.iter().map(String::as_str);
+        let message =
+            query(0, &name("_micro-296230c0._tcp.local."), &[Question::Instances], known());
+        assert!(
+            message.len() <= MAX_PACKET && message.len() > MAX_PACKET - 100,
+            "{}",
+            message.len()
+        );
+        let message = query(0, &service_type(), &[Question::Instances], known().take(2));
+        let packet = read(&message).unwrap();
+        let expected = labels[..2].iter().cloned().map(Answer::Instance).collect::<Vec<_>>();
+        assert_eq!(answers(&packet, &service_type()), expected);
+        assert!(!is_response(&packet));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The one background task of a registry: it carries what is said, heard and asked between its
 //! state and the network.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, warn};
 
-use crate::allowance::Allowance;
+use crate::allowance::{Allowance, Rate};
 use crate::ask::Asker;
 use crate::config::Options;
 use crate::dns::{self, Answer, Question};
@@ -33,10 +34,15 @@ const REFRESHED_AT_MOST: Duration = Duration::from_millis(500);
 const ASKED_ONCE_IN: Duration = Duration::from_secs(1);
 /// How long is read before watchers are told: whoever looks something up waits meanwhile.
 const READING: Duration = Duration::from_millis(5);
-/// How much is said before others are heard.
-const SAID: usize = 64;
-/// With so many answers to send, no more questions are heard: many come as one packet.
-const ANSWERED: usize = 1024;
+/// So many packets are sent
+const SENT: usize = 64;
+/// within this time: others have to read them.
+const PACE: Duration = Duration::from_millis(2);
+/// With so many packets to send, no more questions are heard.
+const WAITING: usize = 1024;
+/// More than whoever has a thousand nodes ends at once need be asked for: of what somebody else
+/// says, no more questions go out in a second.
+const QUESTIONS: usize = 1_200;
 
 /// What the handles and the task share.
 #[derive(Debug)]
@@ -94,12 +100,15 @@ pub(crate) async fn drive(shared: Arc<Shared>, net: Net) {
     let service_type = names::service_type(shared.options.namespace_if_any());
     let host = names::host(&shared.token);
     let mut driver = Driver {
-        responder: Responder::new(&service_type, &host, shared.options.port),
+        responder: Responder::new(&service_type, &host, shared.options.port, now),
         service_type: dns::name(&service_type),
         net,
+        outbox: VecDeque::new(),
+        pace: Rate::new(SENT, PACE, now),
         asker: None,
         asking_until: now,
         ask_all_at: now,
+        questions: Rate::new(QUESTIONS, Duration::from_secs(1), now),
         refreshed: now,
         is_missing_one: false,
         allowance: Allowance::new(now),
@@ -117,9 +126,13 @@ struct Driver {
     service_type: Name<'static>,
     net: Net,
     responder: Responder,
+    outbox: VecDeque<Outgoing>,
+    /// Of what is sent.
+    pace: Rate,
     asker: Option<Asker>,
     asking_until: Instant,
     ask_all_at: Instant,
+    questions: Rate,
     refreshed: Instant,
     /// Whether one of the networks seems to be gone.
     is_missing_one: bool,
@@ -133,13 +146,12 @@ impl Driver {
         self.refresh(now);
         let next = self.shared.state().advance(now);
         self.shared.heard.send_modify(|heard| *heard += 1);
-        let said_all = self.speak(now);
         self.ask(now);
+        self.speak(now);
         let reads_at = self.allowance.ready(now);
-        let more = (!said_all).then_some(now);
-        let asking = self.asker.is_some().then_some(self.asking_until);
         let reading = (reads_at > now).then_some(reads_at);
-        let times = [next, more, asking, reading, self.responder.next_due()];
+        let sending = (!self.outbox.is_empty()).then(|| self.pace.next());
+        let times = [next, self.asks_at(), reading, sending, self.responder.next_due()];
         let wake = times.into_iter().flatten().min().unwrap_or(now + LONG).min(self.refresh_at());
         self.net.listen(reading.is_none());
         let shared = self.shared.clone();
@@ -168,61 +180,71 @@ impl Driver {
         }
     }
 
-    /// Sends what there is to say; false if there is more.
-    fn speak(&mut self, now: Instant) -> bool {
-        let due = self.responder.due(self.net.links(), now);
-        self.send(&due);
-        for _ in 0..SAID {
-            let (say, revision) = {
-                let mut state = self.shared.state();
-                (state.pop_say(), state.revision())
-            };
-            let outgoing = match say {
-                Some(Say::Announce(told)) => self.responder.announce(&told, self.net.links(), now),
-                Some(Say::Withdraw(label)) => self.responder.withdraw(&label, self.net.links()),
-                None => {
-                    let is_new = |done: &mut u64| std::mem::replace(done, revision) != revision;
-                    self.shared.done.send_if_modified(is_new);
-                    return true;
+    /// Sends what there is to say, not too much at once.
+    fn speak(&mut self, now: Instant) {
+        self.outbox.extend(self.responder.due(self.net.links(), now));
+        let mut said = None;
+        while self.outbox.len() < SENT && said.is_none() {
+            let mut state = self.shared.state();
+            let links = self.net.links();
+            match state.pop_say() {
+                Some(Say::Announce(told)) => {
+                    self.outbox.extend(self.responder.announce(&told, links, now));
                 }
-            };
-            self.send(&outgoing);
+                Some(Say::Withdraw(label)) => {
+                    self.outbox.extend(self.responder.withdraw(&label, links));
+                }
+                None => said = Some(state.revision()),
+            }
         }
-        false
-    }
-
-    fn send(&mut self, outgoing: &[Outgoing]) {
-        for outgoing in outgoing {
-            self.is_missing_one |= !self.net.send(outgoing);
+        let sent = self.pace.left(now).min(self.outbox.len());
+        self.pace.take(sent);
+        for outgoing in self.outbox.drain(..sent) {
+            self.is_missing_one |= !self.net.send(&outgoing);
+        }
+        if let Some(revision) = said.filter(|_| self.outbox.is_empty()) {
+            let is_new = |done: &mut u64| std::mem::replace(done, revision) != revision;
+            self.shared.done.send_if_modified(is_new);
         }
     }
 
     fn ask(&mut self, now: Instant) {
-        let questions = self.shared.state().take_questions();
+        let shared = self.shared.clone();
+        let mut state = shared.state();
+        if state.asks_all() && now >= self.ask_all_at {
+            state.has_asked_all();
+            self.ask_all_at = now + ASKED_ONCE_IN;
+            let message = dns::query(0, &self.service_type, &[Question::Instances], state.known());
+            let everybody =
+                |link: &Link| Outgoing { to: To::Everybody(link.id), message: message.clone() };
+            self.outbox.extend(self.net.links().iter().map(everybody));
+        }
+        let questions = state.take_questions(self.questions.left(now));
         if questions.is_empty() {
             if now >= self.asking_until {
                 self.asker = None;
             }
             return;
         }
+        self.questions.take(questions.len());
         if self.asker.is_none() {
-            self.asker = Asker::open(self.shared.options.port)
+            self.asker = Asker::open(shared.options.port)
                 .inspect_err(|error| debug!(%error, "nobody can be asked"))
                 .ok();
         }
         if let Some(asker) = &self.asker {
-            asker.ask(&self.service_type, &questions, self.net.links());
+            asker.ask(&self.service_type, &questions, &state, self.net.links());
             self.asking_until = now + ANSWERS;
         }
-        if questions.contains(&Question::Instances) && now >= self.ask_all_at {
-            // Where a firewall keeps away what comes to a port of its own.
-            self.ask_all_at = now + ASKED_ONCE_IN;
-            let message = dns::query(0, &self.service_type, &[Question::Instances]);
-            let everybody =
-                |link: &Link| Outgoing { to: To::Everybody(link.id), message: message.clone() };
-            let queries: Vec<_> = self.net.links().iter().map(everybody).collect();
-            self.send(&queries);
-        }
+    }
+
+    /// When there is something to ask, or nothing any more.
+    fn asks_at(&self) -> Option<Instant> {
+        let state = self.shared.state();
+        let all = state.asks_all().then_some(self.ask_all_at);
+        let more = state.has_questions().then(|| self.questions.next());
+        let over = self.asker.is_some().then_some(self.asking_until);
+        [all, more, over].into_iter().flatten().min()
     }
 
     /// Reads what has come, for a while.
@@ -245,24 +267,21 @@ impl Driver {
 
     /// What is said to everybody; false if that was all.
     fn read_all(&mut self, state: &mut State, begin: std::time::Instant, now: Instant) -> bool {
-        let Self { net, responder, service_type, shared, .. } = &mut *self;
-        let mut answers = Vec::new();
-        let is_more = net.read(|incoming| {
+        let Self { net, responder, outbox, service_type, shared, .. } = self;
+        net.read(|incoming| {
             let Some(packet) = dns::read(incoming.message) else { return };
             if !dns::is_response(&packet) {
-                if answers.len() >= ANSWERED || begin.elapsed() >= READING {
-                    return;
+                // Many may come as one.
+                if outbox.len() < WAITING && begin.elapsed() < READING {
+                    outbox.extend(responder.hear(&packet, incoming.from, incoming.link, now));
                 }
-                answers.extend(responder.hear(&packet, incoming.from, incoming.link, now));
             } else if incoming.from.port() == shared.options.port && state.is_searching() {
                 // Whoever speaks from another port is no responder (RFC 6762, 6).
                 for answer in dns::answers(&packet, service_type) {
-                    state.hear_answer(answer, now);
+                    state.hear_said(answer, now);
                 }
             }
-        });
-        self.send(&answers);
-        is_more
+        })
     }
 
     /// What is answered to us alone; false if that was all.

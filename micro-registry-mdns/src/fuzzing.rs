@@ -61,8 +61,9 @@ pub fn samples() -> Vec<(&'static str, Vec<u8>)> {
     let mut questions = vec![Question::Instances];
     let told = announced(&service("a", 0));
     questions.extend(told.iter().map(|told| Question::Text(told.label.clone())));
-    samples.push(("query", dns::query(0, &dns::name(&service_type(None)), &questions)));
-    let mut responder = Responder::new(&service_type(None), &host("SAMPLE00"), 5353);
+    samples.push(("query", dns::query(0, &dns::name(&service_type(None)), &questions, ["x"])));
+    let mut responder =
+        Responder::new(&service_type(None), &host("SAMPLE00"), 5353, Instant::now());
     for announcement in told {
         let announcement = Announcement { txt: Strings::new(), ..announcement };
         let said = responder.announce(&announcement, &[Link::loopback()], Instant::now());
@@ -195,7 +196,8 @@ fn replies(query: &Packet<'_>) -> Result<usize, Flaw> {
     let now = Instant::now();
     let mut count = 0;
     for port in [5353, 5354] {
-        let mut responder = Responder::new(&service_type(None), &host("SAMPLE00"), 5353);
+        let mut responder =
+            Responder::new(&service_type(None), &host("SAMPLE00"), 5353, Instant::now());
         let told = announced(&service("a", 90));
         let instances = told.len();
         for announcement in told {

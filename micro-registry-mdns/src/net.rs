@@ -160,11 +160,12 @@ impl Net {
     /// Is to hear what is said to everybody on each link, and on no others.
     fn join(&mut self) {
         let Self { v4, v6, links, joined, .. } = self;
-        let channel = |id: LinkId| if id.is_v4 { v4.as_ref() } else { v6.as_ref() };
         joined.retain(|(id, address)| {
             let is_there = links.iter().any(|link| link.id == *id);
+            let channel = if id.is_v4 { &v4 } else { &v6 };
+            let leave = |channel: &Channel| channel.leave(*id, *address);
             // An interface that is gone keeps one of the few places that there are.
-            if !is_there && let Some(Err(error)) = channel(*id).map(|c| c.leave(*id, *address)) {
+            if !is_there && let Some(Err(error)) = channel.as_ref().map(leave) {
                 debug!(%address, %error, "a network that is gone could not be left");
             }
             is_there
@@ -172,7 +173,8 @@ impl Net {
         for Link { id, name, addresses, .. } in links {
             let is_new = joined.iter().all(|(before, _)| before != id);
             let Some(address) = addresses.first().filter(|_| is_new) else { continue };
-            match channel(*id).map(|channel| channel.join(*id, *address)) {
+            let channel = if id.is_v4 { &mut *v4 } else { &mut *v6 };
+            match channel.as_mut().map(|channel| channel.join(*id, *address)) {
                 Some(Err(error)) => {
                     warn!(interface = name, %error, "nobody is heard there by multicast");
                 }

@@ -174,6 +174,14 @@ impl Peers {
         self.peers.contains_key(label)
     }
 
+    /// The labels of those who are there, and of nothing that is missing.
+    pub(crate) fn labels(&self) -> impl Iterator<Item = &str> {
+        let is_whole =
+            |label: &str, peer: &Peer| peer.key().is_some() && !self.incomplete.contains_key(label);
+        let known = self.peers.iter().filter(move |(label, peer)| is_whole(label, peer));
+        known.map(|(label, _)| label.as_str())
+    }
+
     /// The versions of a service.
     pub(crate) fn get(&self, name: &str) -> Vec<Service> {
         self.view.get(name)

@@ -12,6 +12,7 @@ use simple_dns::{Packet, PacketFlag, ResourceRecord, TYPE};
 use tokio::time::Instant;
 
 use self::wanted::{Host, Parts, Wanted};
+use crate::allowance::Rate;
 use crate::links::{Link, LinkId};
 use crate::message::{Instance, Names, Response, TTL};
 use crate::own::Announcement;
@@ -20,6 +21,8 @@ use crate::own::Announcement;
 const SAID_ONCE_IN: Duration = Duration::from_secs(1);
 /// Who wants to have a name is told so often whose it is (RFC 6762, 6).
 const DEFENDED_ONCE_IN: Duration = Duration::from_millis(250);
+/// So many packets go to single askers in a second; more hear it with everybody.
+const ALONE: usize = 2_000;
 /// Milliseconds: of many who know answers to one question, not all speak at once (RFC 6762, 6).
 const DELAY: Range<u64> = 20..120;
 /// Milliseconds: who says that more of what they know follows is heard out (RFC 6762, 7.2).
@@ -48,6 +51,7 @@ pub(crate) struct Responder {
     told: BTreeMap<String, Told>,
     host_said: Said,
     type_said: Said,
+    alone: Rate,
     /// At most one for each link.
     delayed: Vec<Delayed>,
 }
@@ -75,13 +79,14 @@ struct Delayed {
 }
 
 impl Responder {
-    pub(crate) fn new(service_type: &str, host: &str, port: u16) -> Self {
+    pub(crate) fn new(service_type: &str, host: &str, port: u16, now: Instant) -> Self {
         Self {
             names: Names::new(service_type, host),
             port,
             told: BTreeMap::new(),
             host_said: Said::default(),
             type_said: Said::default(),
+            alone: Rate::new(ALONE, Duration::from_secs(1), now),
             delayed: Vec::new(),
         }
     }
@@ -150,13 +155,16 @@ impl Responder {
         wanted.forget(&known, &self.names, &self.told, link);
         let is_one_shot = from.port() != self.port;
         let is_private = is_one_shot || query.questions.iter().all(|q| q.unicast_response);
-        // Who is no neighbour may be somebody who never asked.
-        if is_private && link.reaches(from.ip()) {
+        // Who is no neighbour may be somebody who never asked, as who asks and asks.
+        if is_private && link.reaches(from.ip()) && self.alone.left(now) > 0 {
             let responses = self.responses(&wanted, link).into_iter();
-            let message = |response: Response<'_>| response.for_one(query, is_one_shot);
-            return responses
-                .map(|r| Outgoing { to: To::One(from), message: message(r) })
-                .collect();
+            let to_one = |response: Response<'_>| Outgoing {
+                to: To::One(from),
+                message: response.for_one(query, is_one_shot),
+            };
+            let outgoing: Vec<_> = responses.map(to_one).collect();
+            self.alone.take(outgoing.len());
+            return outgoing;
         }
         if wanted.is_shared() {
             let more = query.has_flags(PacketFlag::TRUNCATION);

@@ -2,6 +2,7 @@
 //! ask out.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use micro_core::registry::{Service, ServiceName, Watcher};
@@ -23,6 +24,10 @@ const ASKED: [Duration; 4] = [
     // When who announced just before may say it again.
     Duration::from_millis(1050),
 ];
+/// Who hears nobody by multicast, as behind some firewalls, asks again, less and less often.
+const ASKED_AGAIN: RangeInclusive<Duration> = Duration::from_secs(5)..=Duration::from_secs(60);
+/// Who has heard nobody for so long hears nobody.
+const DEAF: Duration = Duration::from_secs(30);
 /// How many times [`Options::quiet`] a list of everything waits at least.
 const QUIET_OF_LISTS: u32 = 4;
 
@@ -35,7 +40,13 @@ pub(crate) struct State {
     /// Who is watched by name, until it is known whether they are there.
     awaited: BTreeSet<ServiceName>,
     say: VecDeque<Say>,
-    questions: Vec<Question>,
+    questions: VecDeque<Question>,
+    /// Whether everybody is to be asked, who then answer to everybody.
+    asks_all: bool,
+    /// When anybody else was heard by multicast.
+    heard: Option<Instant>,
+    /// When to ask again if nobody is heard, and how long to wait then.
+    again: Option<(Instant, Duration)>,
     /// Counts what callers had done here.
     revision: u64,
     closed: bool,
@@ -70,7 +81,10 @@ impl State {
             search: Search::Idle,
             awaited: BTreeSet::new(),
             say: VecDeque::new(),
-            questions: Vec::new(),
+            questions: VecDeque::new(),
+            asks_all: false,
+            heard: None,
+            again: None,
             revision: 0,
             closed: false,
             garbage: 0,
@@ -137,6 +151,7 @@ impl State {
             }
             self.peers = Peers::new(&self.options);
             self.search = Search::Idle;
+            self.again = None;
             self.revision += 1;
         }
         self.revision
@@ -200,6 +215,15 @@ impl State {
         }
     }
 
+    /// What somebody says to everybody.
+    pub(crate) fn hear_said(&mut self, answer: Answer, now: Instant) {
+        let (Answer::Text(label, _) | Answer::Instance(label) | Answer::Goodbye(label)) = &answer;
+        if !self.own.is_own(label) {
+            self.heard = Some(now);
+        }
+        self.hear_answer(answer, now);
+    }
+
     /// What somebody says, asked or not.
     pub(crate) fn hear_answer(&mut self, answer: Answer, now: Instant) {
         match answer {
@@ -236,6 +260,7 @@ impl State {
     /// There are others to ask than before.
     pub(crate) fn ask_again(&mut self) {
         if self.is_searching() {
+            self.asks_all = true;
             self.ask(Question::Instances);
         }
     }
@@ -249,8 +274,10 @@ impl State {
             self.ask(question);
         }
         self.advance_search(now);
+        self.ask_if_deaf(now);
         self.peers.publish();
-        let times = [self.own.next_due(), self.peers.next_due(), self.next_of_search(now)];
+        let again = self.again.map(|(at, _)| at);
+        let times = [self.own.next_due(), self.peers.next_due(), self.next_of_search(now), again];
         times.into_iter().flatten().min()
     }
 
@@ -258,8 +285,27 @@ impl State {
         self.say.pop_front()
     }
 
-    pub(crate) fn take_questions(&mut self) -> Vec<Question> {
-        std::mem::take(&mut self.questions)
+    /// At most so many; the others have to wait.
+    pub(crate) fn take_questions(&mut self, most: usize) -> Vec<Question> {
+        self.questions.drain(..most.min(self.questions.len())).collect()
+    }
+
+    pub(crate) fn has_questions(&self) -> bool {
+        !self.questions.is_empty()
+    }
+
+    /// Whether everybody is to be asked.
+    pub(crate) fn asks_all(&self) -> bool {
+        self.asks_all
+    }
+
+    pub(crate) fn has_asked_all(&mut self) {
+        self.asks_all = false;
+    }
+
+    /// What need not be answered.
+    pub(crate) fn known(&self) -> impl Iterator<Item = &str> {
+        self.peers.labels()
     }
 
     fn changed(&mut self) -> u64 {
@@ -277,8 +323,16 @@ impl State {
     fn ask(&mut self, question: Question) {
         let is_asked = question == Question::Instances && self.questions.contains(&question);
         if self.questions.len() < MOST_QUESTIONS && !is_asked {
-            self.questions.push(question);
+            self.questions.push_back(question);
         }
+    }
+
+    fn ask_if_deaf(&mut self, now: Instant) {
+        let Some((at, pause)) = self.again.filter(|(at, _)| *at <= now) else { return };
+        if self.heard.is_none_or(|heard| heard + DEAF <= at) {
+            self.ask(Question::Instances);
+        }
+        self.again = Some((now + pause, (pause * 3).min(*ASKED_AGAIN.end())));
     }
 
     fn advance_search(&mut self, now: Instant) {
@@ -286,13 +340,16 @@ impl State {
         let since = *since;
         if now >= since + self.options.query_limit {
             self.search = Search::Done;
+            let pause = *ASKED_AGAIN.start();
+            self.again = Some((now + pause, pause * 3));
             self.awaited.clear();
             self.peers.set_synced(None);
             return;
         }
         if ASKED.get(*asked).is_some_and(|after| now >= since + *after) {
+            // Whom nobody hears who asks alone, and who had said it just before, is asked so.
+            self.asks_all |= *asked == 0 || *asked + 1 == ASKED.len();
             *asked += 1;
-            // Who answered once is heard of; whoever did not is heard of by the browse.
             if self.peers.news().is_none() {
                 self.ask(Question::Instances);
             }

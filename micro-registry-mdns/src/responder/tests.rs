@@ -11,7 +11,7 @@ const HOST: &str = "micro-k3f7q2xz.local.";
 const SECOND: Duration = Duration::from_secs(1);
 
 fn responder() -> Responder {
-    Responder::new(TYPE_NAME, HOST, PORT)
+    Responder::new(TYPE_NAME, HOST, PORT, Instant::now())
 }
 
 fn announcement(label: &str) -> Announcement {
@@ -69,7 +69,7 @@ fn an_announcement_has_all_records_for_everybody_on_each_link() {
     assert_eq!(packet.id(), 0);
     for record in &packet.answers {
         let is_shared = record.rdata.type_code() == TYPE::PTR;
-        assert_eq!((record.cache_flush, record.ttl), (!is_shared, TTL), "{record:?}");
+        assert_eq!((record.cache_flush, record.ttl), (!is_shared, 120), "{record:?}");
         if let RData::SRV(server) = &record.rdata {
             assert_eq!((server.port, &server.target), (4000, &dns::name(HOST)));
         }
@@ -148,6 +148,18 @@ fn who_asks_from_another_port_is_answered_alone_and_at_once() {
     let said = responder.hear(&asked, neighbour(PORT), &link, now);
     assert_eq!(said[0].to, To::One(neighbour(PORT)));
     assert!(dns::read(&said[0].message).unwrap().questions.is_empty());
+}
+
+#[test]
+fn who_asks_and_asks_hears_it_with_everybody() {
+    let (link, now) = (Link::loopback(), Instant::now());
+    let mut responder = telling(&["a"], &link, now);
+    let alone = |responder: &mut Responder, now| {
+        responder.hear(&instances(), neighbour(4444), &link, now).len()
+    };
+    assert_eq!((0..2 * ALONE).map(|_| alone(&mut responder, now)).sum::<usize>(), ALONE);
+    assert_eq!(responder.due(std::slice::from_ref(&link), now + SECOND).len(), 1);
+    assert_eq!(alone(&mut responder, now + 2 * SECOND), 1);
 }
 
 #[test]
@@ -283,7 +295,7 @@ fn a_packet_has_room_for_the_largest_text_and_for_as_many_addresses_as_there_is_
     largest.txt = (0..4).map(|n| (format!("d{n}"), vec![0xff; 241])).collect();
     let size: usize = largest.txt.iter().map(|(key, value)| key.len() + value.len() + 2).sum();
     assert_eq!(size, 980);
-    let mut responder = Responder::new("_micro-296230c0._tcp.local.", HOST, PORT);
+    let mut responder = Responder::new("_micro-296230c0._tcp.local.", HOST, PORT, now);
     let mut said = responder.announce(&largest, std::slice::from_ref(&link), now);
     let asked = query([question("_micro-296230c0._tcp.local.", TYPE::PTR)]);
     said.extend(responder.hear(&asked, neighbour(4444), &link, now));

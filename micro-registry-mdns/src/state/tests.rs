@@ -51,7 +51,7 @@ fn a_lookup_is_done_when_there_was_no_news_for_a_while() {
     let options = Options::default();
     state.search(start).unwrap();
     state.advance(start);
-    assert_eq!(state.take_questions(), [Question::Instances]);
+    assert_eq!(state.take_questions(MOST_QUESTIONS), [Question::Instances]);
     assert!(services(state.get(&name(), start)).is_none());
 
     let heard = start + Duration::from_millis(30);
@@ -65,7 +65,10 @@ fn a_lookup_is_done_when_there_was_no_news_for_a_while() {
     let settled = start + options.quiet * QUIET_OF_LISTS;
     assert_eq!(services(state.list(settled)), Some(vec![service()]));
     state.advance(start + Duration::from_millis(300));
-    assert!(state.take_questions().is_empty(), "who answered need not be asked again");
+    assert!(
+        state.take_questions(MOST_QUESTIONS).is_empty(),
+        "who answered need not be asked again"
+    );
 }
 
 #[test]
@@ -77,7 +80,7 @@ fn what_is_not_there_is_known_after_the_limit_and_at_once_from_then_on() {
     let mut asked = Vec::new();
     while now < limit {
         let next = state.advance(now).unwrap();
-        if !state.take_questions().is_empty() {
+        if !state.take_questions(MOST_QUESTIONS).is_empty() {
             asked.push(now - start);
         }
         assert!(next > now, "it would never sleep");
@@ -190,7 +193,7 @@ fn an_instance_of_which_nothing_else_came_is_asked() {
     let mut state = state();
     state.ask_for("somebody".to_owned());
     state.ask_for("greeter 1 AAAAAAAA-1".to_owned());
-    assert_eq!(state.take_questions(), [Question::Text("somebody".to_owned())]);
+    assert_eq!(state.take_questions(MOST_QUESTIONS), [Question::Text("somebody".to_owned())]);
 }
 
 #[test]
@@ -202,12 +205,12 @@ fn what_came_while_nobody_listened_is_looked_for_anew() {
     state.hear(&label, &txt, start);
     state.advance(start + limit);
     assert_eq!(services(state.get(&"other".parse().unwrap(), start + limit)), Some(vec![]));
-    state.take_questions();
+    state.take_questions(MOST_QUESTIONS);
 
     let later = start + 4 * limit;
     state.resume(later);
     state.advance(later);
-    assert_eq!(state.take_questions(), [Question::Instances]);
+    assert_eq!(state.take_questions(MOST_QUESTIONS), [Question::Instances]);
     assert!(services(state.get(&"other".parse().unwrap(), later)).is_none());
     assert_eq!(services(state.get(&name(), later)), Some(vec![service()]), "it is still known");
     state.advance(later + limit);
