@@ -192,7 +192,7 @@ impl Driver {
                     self.outbox.extend(self.responder.announce(&told, links, now));
                 }
                 Some(Say::Withdraw(label)) => {
-                    self.outbox.extend(self.responder.withdraw(&label, links));
+                    self.outbox.extend(self.responder.withdraw(&label, links, now));
                 }
                 None => said = Some(state.revision()),
             }

@@ -59,8 +59,8 @@ pub(crate) struct Responder {
 #[derive(Debug)]
 struct Told {
     instance: Instance,
-    /// What it said before: whoever heard that within a second has not forgotten it.
-    before: Option<Instance>,
+    /// What it said before, and when.
+    before: Option<(Instance, Said)>,
     said: Said,
 }
 
@@ -108,13 +108,13 @@ impl Responder {
             outgoing.push(to_everybody(link, response.for_everybody()));
         }
         let key = key(&announcement.label);
-        let before = self.told.remove(&key).map(|told| told.instance);
+        let before = self.told.remove(&key).map(|told| (told.instance, told.said));
         self.told.insert(key, Told { instance, before, said });
         outgoing
     }
 
     /// Tells everybody that an instance is no more.
-    pub(crate) fn withdraw(&mut self, label: &str, links: &[Link]) -> Vec<Outgoing> {
+    pub(crate) fn withdraw(&mut self, label: &str, links: &[Link], now: Instant) -> Vec<Outgoing> {
         let Some(Told { instance, before, .. }) = self.told.remove(&key(label)) else {
             return Vec::new();
         };
@@ -126,7 +126,10 @@ impl Responder {
                 response.answers.extend(self.names.addresses(link));
             }
             outgoing.push(to_everybody(link, response.goodbye()));
-            if let Some(before) = &before {
+            // Whoever heard that less than a second before the last has not forgotten it.
+            if let Some((before, said)) = &before
+                && said.within(2 * SAID_ONCE_IN, link.id, now)
+            {
                 let answers = vec![self.names.text(before)];
                 let response = Response { answers, ..Response::default() };
                 outgoing.push(to_everybody(link, response.goodbye()));
@@ -296,7 +299,7 @@ impl Responder {
 
 impl Said {
     fn note(&mut self, link: LinkId, now: Instant) {
-        self.0.retain(|(other, at)| *other != link && *at + SAID_ONCE_IN > now);
+        self.0.retain(|(other, at)| *other != link && *at + 2 * SAID_ONCE_IN > now);
         self.0.push((link, now));
     }
 

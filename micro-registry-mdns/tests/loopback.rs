@@ -3,11 +3,12 @@
 
 mod support;
 
-use std::net::UdpSocket;
+use std::net::{Ipv6Addr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use micro_core::registry::{Endpoint, RegisterOptions, Service, Value, WatchOptions};
 use micro_core::{ErrorKind, PluginConfig, Reach, Registry};
+use micro_registry_mdns::fuzzing::{announcements, packet};
 use micro_registry_mdns::{Interface, MdnsRegistry};
 use support::{Loopback, Observer, forever, greeter, name};
 
@@ -29,6 +30,51 @@ async fn two_that_start_together_find_each_other_within_a_second() {
         took.push(begin.elapsed());
     }
     assert!(took.iter().min() < Some(&Duration::from_secs(1)), "{took:?}");
+}
+
+#[tokio::test]
+async fn by_ipv6_alone_who_comes_and_who_goes_is_seen_and_found() {
+    let ipv6 = Interface::Address(Ipv6Addr::LOCALHOST.into());
+    if UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).is_err() {
+        return micro_testkit::not_done("multicast DNS by IPv6 alone", "there is no IPv6 here");
+    }
+    let network = Loopback::new();
+    let registry =
+        || MdnsRegistry::with_options(network.options().with_interfaces([ipv6.clone()])).unwrap();
+    let (here, there, late) = (registry(), registry(), registry());
+    let mut watched = Observer::synced(&there).await;
+    let service = greeter("a", "[::1]:4000");
+    here.register(&service, forever()).await.unwrap();
+    watched.until(&["greeter 1 a [::1]:4000"]).await;
+    assert_eq!(late.get(&name("greeter")).await.unwrap(), [service.clone()]);
+    here.deregister(&service).await.unwrap();
+    watched.until(&[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn who_is_silent_is_asked_before_they_are_believed_dead() {
+    let network = Loopback::new();
+    let registry = network.registry();
+    let mut watched = Observer::synced(&registry).await;
+    let listener = network.listen();
+    let node = Service::new("silent", "1").with_node(greeter("a", "x").nodes.remove(0));
+    let (label, txt) = announcements(&node).remove(0);
+    // The shorter lease, without a character more or less.
+    let at = txt.windows(12).position(|bytes| bytes.starts_with(b"lease=20000")).unwrap();
+    let mut short = txt.clone();
+    short[at..at + 11].copy_from_slice(b"lease=02000");
+    network.send(&packet(&label, &short));
+    watched.until(&["silent 1 a x"]).await;
+    let (begin, mut buffer, mut asked) = (Instant::now(), [0; 2000], 0);
+    while begin.elapsed() < Duration::from_secs(2) {
+        let Ok(length) = listener.recv(&mut buffer) else { continue };
+        let is_query = buffer[2] & 0x80 == 0;
+        if is_query && buffer[..length].windows(label.len()).any(|w| w == label.as_bytes()) {
+            asked += 1;
+        }
+    }
+    assert!(asked > 1, "they were asked {asked} times");
+    watched.until(&[]).await;
 }
 
 #[tokio::test]

@@ -92,7 +92,7 @@ fn what_only_this_machine_can_call_is_told_on_loopback_alone() {
     }
     let text = query([question("local._micro._tcp.local.", TYPE::TXT)]);
     assert_eq!(responder.hear(&text, from, &network, now), []);
-    assert_eq!(responder.withdraw("local", &links).len(), 1);
+    assert_eq!(responder.withdraw("local", &links, now).len(), 1);
 }
 
 #[test]
@@ -270,20 +270,24 @@ fn who_leaves_is_said_to_and_not_told_again() {
     let links = [link.clone()];
     let mut responder = telling(&["a", "b"], &link, now);
     responder.hear(&instances(), neighbour(PORT), &link, now);
-    let said = responder.withdraw("a", &links);
+    let said = responder.withdraw("a", &links, now);
     let packet = dns::read(&said[0].message).unwrap();
     assert_eq!(packet.answers.len(), 3);
     assert!(packet.answers.iter().all(|record| record.ttl == 0));
     let answers = dns::answers(&packet, &dns::name(TYPE_NAME));
     assert_eq!(answers, [dns::Answer::Goodbye("a".into())]);
     assert_eq!(responder.due(&links, now + SECOND).len(), 1, "it was asked for before");
-    assert_eq!(responder.withdraw("a", &links), []);
+    assert_eq!(responder.withdraw("a", &links, now), []);
     assert_eq!(responder.hear(&instances(), neighbour(4444), &link, now).len(), 1);
+    responder.announce(&announcement("b"), &links, now - SECOND / 2);
     responder.announce(&announcement("b"), &links, now);
-    let said = responder.withdraw("b", &links);
+    let said = responder.withdraw("b", &links, now);
     let all = vec![TYPE::PTR, TYPE::SRV, TYPE::TXT, TYPE::A, TYPE::AAAA];
     assert_eq!(types(&said[0]), (all, vec![]), "the host is nobody's any more");
-    assert_eq!(types(&said[1]), (vec![TYPE::TXT], vec![]), "what it said before");
+    assert_eq!(types(&said[1]), (vec![TYPE::TXT], vec![]), "what it said just before");
+    responder.announce(&announcement("b"), &links, now - 3 * SECOND);
+    responder.announce(&announcement("b"), &links, now);
+    assert_eq!(responder.withdraw("b", &links, now).len(), 1);
 }
 
 #[test]

@@ -216,3 +216,63 @@ fn what_came_while_nobody_listened_is_looked_for_anew() {
     state.advance(later + limit);
     assert_eq!(services(state.get(&"other".parse().unwrap(), later + limit)), Some(vec![]));
 }
+
+#[test]
+fn everybody_is_asked_at_once_and_when_who_had_just_spoken_may_speak_again() {
+    let (mut state, start) = (state(), Instant::now());
+    state.search(start).unwrap();
+    let (label, txt) = announcement(&service(), start);
+    let mut now = start;
+    let mut asked = Vec::new();
+    while now < start + Options::default().query_limit {
+        let next = state.advance(now).unwrap();
+        if state.asks_all() {
+            asked.push(now - start);
+            state.has_asked_all();
+        }
+        // Others need not be asked alone once somebody has answered.
+        state.hear(&label, &txt, now);
+        now = next;
+    }
+    assert_eq!(asked, [ASKED[0], ASKED[3]]);
+    assert_eq!(state.take_questions(MOST_QUESTIONS), [Question::Instances]);
+    assert_eq!(state.known().collect::<Vec<_>>(), [label]);
+}
+
+#[test]
+fn who_hears_nobody_asks_again_less_and_less_often_and_who_hears_somebody_does_not() {
+    for hears in [false, true] {
+        let (mut state, start) = (state(), Instant::now());
+        state.search(start).unwrap();
+        let (label, txt) = announcement(&service(), start);
+        let mut now = start + Options::default().query_limit;
+        let mut asked = Vec::new();
+        state.advance(now);
+        state.take_questions(MOST_QUESTIONS);
+        while now < start + 5 * *ASKED_AGAIN.end() {
+            if hears {
+                state.hear_said(Answer::Text(label.clone(), txt.clone()), now);
+            }
+            let next = state.advance(now).unwrap().min(now + DEAF / 2);
+            let questions = state.take_questions(MOST_QUESTIONS);
+            if questions.contains(&Question::Instances) {
+                asked.push((now - start).as_secs());
+            }
+            now = next;
+        }
+        let expected: &[u64] = if hears { &[] } else { &[6, 21, 66, 126, 186, 246] };
+        assert_eq!(asked, expected);
+    }
+}
+
+#[test]
+fn no_more_is_asked_at_once_than_may_be_and_the_rest_waits() {
+    let mut state = state();
+    for number in 0..2 * MOST_QUESTIONS {
+        state.ask_for(number.to_string());
+    }
+    assert_eq!(state.take_questions(1000).len(), 1000);
+    assert!(state.has_questions());
+    assert_eq!(state.take_questions(1000).len(), MOST_QUESTIONS - 1000);
+    assert!(!state.has_questions());
+}
