@@ -123,6 +123,18 @@ fn leave(socket: &Socket, id: LinkId, address: IpAddr) -> io::Result<()> {
     }
 }
 
+/// Whether multicast goes over it: not by IPv6 over loopback on Linux, which has no route for it.
+pub(crate) fn carries_multicast(link: &Link, port: u16) -> bool {
+    if link.id.is_v4 {
+        return true;
+    }
+    let to = SocketAddrV6::new(GROUP_V6, port, 0, link.id.index);
+    // Nothing is sent. Other errors, as without descriptors, say nothing of it.
+    let connected =
+        open(Domain::IPV6).and_then(|socket| socket.connect(&SocketAddr::from(to).into()));
+    !connected.is_err_and(|error| error.kind() == io::ErrorKind::NetworkUnreachable)
+}
+
 /// A socket that sends multicast as far as it goes, which is no router, and does not wait.
 pub(crate) fn open(domain: Domain) -> io::Result<Socket> {
     let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;

@@ -8,7 +8,7 @@ use quinn_udp::RecvMeta;
 use socket2::Domain;
 use tracing::{debug, warn};
 
-use crate::channel::{Channel, GROUP_V4, GROUP_V6};
+use crate::channel::{Channel, GROUP_V4, GROUP_V6, carries_multicast};
 use crate::config::Options;
 use crate::interfaces;
 use crate::links::{Link, LinkId};
@@ -66,6 +66,13 @@ impl Net {
         let buffers = (0..BATCH).map(|_| vec![0; BUFFER]).collect();
         let mut net = Self { v4, v6, port, links: Vec::new(), joined: Vec::new(), buffers };
         net.refresh(options);
+        if net.links.is_empty() {
+            let present = interfaces::present(&options.interfaces)?;
+            let there: Vec<_> =
+                present.iter().map(|i| format!("{} ({})", i.name, i.ip())).collect();
+            let there = there.join(", ");
+            return Err(Error::unavailable(format!("no multicast goes over {there}")));
+        }
         Ok(net)
     }
 
@@ -78,8 +85,10 @@ impl Net {
     pub(crate) fn refresh(&mut self, options: &Options) -> bool {
         // Without an interface there is nobody to hear.
         let links = Link::all(&interfaces::present(&options.interfaces).unwrap_or_default());
-        let is_usable =
-            |link: &Link| if link.id.is_v4 { self.v4.is_some() } else { self.v6.is_some() };
+        let is_usable = |link: &Link| {
+            let channel = if link.id.is_v4 { &self.v4 } else { &self.v6 };
+            channel.is_some() && carries_multicast(link, self.port)
+        };
         let links: Vec<Link> = links.into_iter().filter(is_usable).collect();
         if links == self.links {
             return false;

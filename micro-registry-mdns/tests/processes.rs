@@ -66,6 +66,40 @@ async fn two_network_namespaces_that_are_joined_find_each_other() {
     Program::start(&run_there, &["list", "", port]).says("10.213.0.1:4000").await;
 }
 
+#[tokio::test]
+async fn by_ipv6_alone_who_comes_and_who_dies_is_seen() {
+    let machines = match TwoMachines::joined() {
+        Ok(machines) => machines,
+        Err(why) => return not_done("mDNS by IPv6 alone between two network namespaces", &why),
+    };
+    let [run_here, run_there] = machines.run_on();
+    let mut server = Program::start(&run_here, &["register", "ipv6", "5353"]);
+    server.says("registered").await;
+    let mut watcher = Program::start(&run_there, &["watch", "ipv6", "5353"]);
+    watcher.says("there").await;
+    Program::start(&run_there, &["find", "ipv6", "5353"]).says("found greeter 1 a x").await;
+    server.child.kill().await.unwrap();
+    watcher.says("gone").await;
+}
+
+#[tokio::test]
+async fn a_machine_with_more_networks_than_a_socket_has_places_for_listens_on_all_of_them() {
+    let machines = match TwoMachines::joined() {
+        Ok(machines) => machines,
+        Err(why) => return not_done("mDNS on many networks", &why),
+    };
+    let [run_here, _] = machines.run_on();
+    let networks = "for i in $(seq 1 25); do
+        ip link add d$i type veth peer name e$i && ip link set d$i up && ip link set e$i up &&
+        ip address add 10.214.$i.1/24 dev d$i || exit 1
+    done";
+    let mut make = tokio::process::Command::new(run_here[0]);
+    make.args(&run_here[1..]).args(["sh", "-c", networks]);
+    assert!(make.status().await.unwrap().success());
+    // With its cable and loopback.
+    Program::start(&run_here, &["listen", "", "5353"]).says("on 27 of 27").await;
+}
+
 const LEASE: Duration = Duration::from_secs(2);
 
 /// What the programs do; as a test of its own it does nothing.
@@ -74,8 +108,13 @@ async fn role() {
     let Some(role) = role_of_this() else { return };
     let role: Vec<&str> = role.split(' ').collect();
     let [role, interface, port] = role[..] else { panic!("{role:?} is no role") };
-    let interfaces: Vec<Interface> =
-        interface.split(',').filter(|i| !i.is_empty()).map(|i| i.parse().unwrap()).collect();
+    let interfaces: Vec<Interface> = if interface == "ipv6" {
+        let there = if_addrs::get_if_addrs().unwrap().into_iter();
+        let is_it = |i: &if_addrs::Interface| i.name == "veth0" && i.ip().is_ipv6();
+        there.filter(is_it).map(|i| Interface::Address(i.ip())).collect()
+    } else {
+        interface.split(',').filter(|i| !i.is_empty()).map(|i| i.parse().unwrap()).collect()
+    };
     let options = Options::default()
         .with_interfaces(interfaces)
         .with_port(port.parse().unwrap())
@@ -93,6 +132,14 @@ async fn role() {
             registry.register(&both, forever()).await.unwrap();
             say("registered");
             std::future::pending().await
+        }
+        "listen" => {
+            let _watched = Observer::of(&registry).await;
+            let there = if_addrs::get_if_addrs().unwrap();
+            let there = there.iter().filter(|there| there.ip().is_ipv4()).count();
+            // 224.0.0.251, as the system writes it.
+            let joined = std::fs::read_to_string("/proc/self/net/igmp").unwrap();
+            say(&format!("on {} of {there}", joined.matches("FB0000E0").count()));
         }
         "list" => {
             let services = registry.list().await.unwrap();
