@@ -45,6 +45,27 @@ async fn a_network_that_carries_no_multicast_is_no_network() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn the_first_lookup_asks_everybody_and_once_more_who_is_not_known_yet() {
+    let network = Loopback::new();
+    let (here, there) = (network.registry(), network.registry());
+    here.register(&greeter("a", "x"), forever()).await.unwrap();
+    let listener = network.listen();
+    there.get(&name("greeter")).await.unwrap();
+    let (begin, mut buffer, mut asked) = (Instant::now(), [0; 2000], Vec::new());
+    while asked.len() < 2 {
+        assert!(begin.elapsed() < support::LIMIT, "it is asked {asked:?} times");
+        let Ok((length, from)) = listener.recv_from(&mut buffer) else { continue };
+        let is_query = buffer[2] & 0x80 == 0;
+        // Those who are asked alone are asked from another port.
+        if is_query && from.port() == network.port() {
+            let knows = buffer[..length].windows(10).any(|bytes| bytes == b"greeter a ");
+            asked.push(knows);
+        }
+    }
+    assert_eq!(asked, [false, true]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn who_is_silent_is_asked_before_they_are_believed_dead() {
     let network = Loopback::new();
     let registry = network.registry();
